@@ -1,0 +1,43 @@
+/* The listener: one port, several loop threads, HTTP/1.1 today; HTTP/2 and WebSocket join at
+ * http/conn, where the first bytes choose the protocol. */
+#pragma once
+
+#include "base/ctx.h"
+#include "http/req.h"
+
+struct http_server;
+
+struct http_limits {
+    size_t header_bytes_max;  /* request line and headers; default 64 KiB; 431, URL alone 16 KiB: 414 */
+    size_t body_bytes_max;    /* default 4 MiB; 413 */
+    size_t bodies_bytes_max;  /* all bodies in flight; default 256 MiB; above it nobody is read */
+    int64_t header_ms;        /* to send a head; default 10 s; 408 */
+    int64_t body_ms;          /* between two pieces of a body; default 30 s; 408 */
+    int64_t idle_ms;          /* between requests; default 120 s */
+    int64_t write_ms;         /* a client that does not read; default 30 s */
+    size_t connections_max;   /* default 20,000 */
+};
+
+struct http_server_opts {
+    const char *host; /* "0.0.0.0" */
+    int port;         /* 0: any */
+    int loops;        /* loop threads */
+    struct http_limits limits; /* zero members take their default */
+    /* A whole request has arrived; runs on req->loop. It must lead to one http_reply. */
+    void (*handler)(struct http_req *req, void *arg);
+    void *arg;
+    /* Errors that never reach the handler (400, 408, 413, 414, 431, 503): the body to send. */
+    str_t (*error_body)(struct arena *a, int status, const char *detail);
+};
+
+/* Binds and starts the loops. ERR_UNAVAILABLE with a detail that names the port. */
+NODISCARD err_t http_server_start(struct ctx *c, const struct http_server_opts *o,
+                                  struct http_server **out);
+int http_server_port(const struct http_server *s);
+/* Stops accepting; idle connections close, busy ones after their reply. */
+void http_server_drain(struct http_server *s);
+/* Requests that have no reply yet. Any thread. */
+size_t http_server_busy(const struct http_server *s);
+size_t http_server_connections(const struct http_server *s);
+/* Closes everything and joins the threads. */
+void http_server_stop(struct http_server *s);

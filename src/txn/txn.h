@@ -1,0 +1,117 @@
+/* Runs calls in transactions and holds their replies until what they did is durable.
+ *
+ * A call is straight-line code, `err_t run(struct ctx *c)`, that may run more than once and therefore
+ * touches nothing but its transaction, its arena, its own result memory (which it sets anew each time)
+ * and its signals. WRITE calls share transactions: on SQLite one writer thread takes all that wait,
+ * runs each to its end, then the parked calls that they woke, commits once and only then delivers
+ * signals and replies. READ calls run on reader threads with a snapshot taken when they start. On
+ * PostgreSQL a few executor threads run one call a transaction. With threads = 0 everything runs inside
+ * txn_step, for the simulator and the tests.
+ *
+ * A call that fails after it wrote something dooms its batch: the batch is rolled back and runs again
+ * without it, then it runs alone. A call that fails before its first write costs nobody anything. */
+#pragma once
+
+#include "base/ctx.h"
+#include "db/db.h"
+#include "rt/loop.h"
+
+struct txn;
+
+enum call_kind { CALL_READ, CALL_WRITE };
+
+/* What happens only if the write is durable: data, never functions. Delivered in call order, before
+ * the replies. */
+enum sig {
+    SIG_RUN_READY,  /* key: function key; wakes as many parked calls as there were signals */
+    SIG_RUN_ENDED,  /* key: run id; wakes all */
+    SIG_TIMER,      /* key 0: an earlier timer was set; wakes all */
+    SIG_REGISTRY,   /* key: environment; functions changed */
+    SIG_ACCESS,     /* key 0: keys, roles or environments changed */
+    SIG_COUNT
+};
+
+struct signal {
+    enum sig sig;
+    int64_t key;
+};
+struct signal_list {
+    struct signal *items;
+    size_t n, cap;
+};
+void signal_add(struct ctx *c, enum sig sig, int64_t key);
+
+struct call {
+    struct ctx ctx; /* arena, env, who, deadline set by the maker; tx and times by txn */
+    enum call_kind kind;
+    err_t (*run)(struct ctx *c);
+    void *arg;                       /* the maker's; run finds it as c->call->arg */
+    void (*done)(struct call *call); /* once, with result set; on `loop`, or inline when NULL */
+    struct loop *loop;
+    err_t result;
+    bool timed_out; /* run again because the time it parked for is up */
+
+    /* txn's own */
+    struct loop_msg msg;
+    struct call *prev, *next;
+    struct call_park *park;
+    uint32_t state;
+    bool cancelled;
+};
+
+struct txn_hooks {
+    /* After BEGIN of a write: may set c->batch. Before its COMMIT: writes what was collected. After it:
+     * committed says how it ended. On the thread of the transaction. */
+    err_t (*begin)(struct ctx *c);
+    err_t (*before_commit)(struct ctx *c);
+    void (*after)(struct ctx *c, bool committed);
+    /* Every signal after its commit (caches); may be NULL. */
+    void (*on_signal)(void *app, const struct signal *s);
+    /* The disk failed: called once; must end the process (the default logs and calls _exit). */
+    void (*fatal)(void *app, const char *what);
+};
+
+struct txn_opts {
+    struct db *db;
+    int threads; /* readers on SQLite, executors on PostgreSQL; 0: single-threaded */
+    const struct clock *clock;
+    struct txn_hooks hooks;
+    void *app;            /* becomes c->app */
+    int64_t slot;         /* node slot for ids */
+    uint64_t seed;        /* 0: random */
+    size_t waiting_max;   /* default 4096 */
+};
+
+NODISCARD err_t txn_new(struct ctx *c, const struct txn_opts *o, struct txn **out);
+/* Finishes what waits, answers parked calls with ERR_UNAVAILABLE, joins the threads. */
+void txn_stop(struct txn *t);
+void txn_free(struct txn *t);
+
+/* Prepares *call; c->arena stays the maker's. */
+void call_init(struct call *call, enum call_kind kind, err_t (*run)(struct ctx *c), void *arg,
+               struct arena *arena);
+/* Any thread. ERR_UNAVAILABLE when too many wait or it is stopping: then done is not called. */
+NODISCARD err_t txn_submit(struct txn *t, struct call *call);
+/* The client is gone: a parked call ends with ERR_CANCELED, any other runs on. Any thread that owns the
+ * call's loop; done is still called. */
+void txn_cancel(struct txn *t, struct call *call);
+
+/* Inside run, before any write: wait for one of the signals or the deadline (0: for ever), then run again.
+ *   return txn_park(c, SIG_RUN_READY, keys, n, deadline); */
+NODISCARD err_t txn_park(struct ctx *c, enum sig sig, const int64_t *keys, size_t n,
+                         int64_t deadline_ms);
+/* Inside run, at its end: after the commit go on with another function (a READ after a WRITE). */
+NODISCARD err_t txn_next(struct ctx *c, enum call_kind kind, err_t (*run)(struct ctx *c));
+
+/* Runs a call from a plain thread and waits for it (start-up, tests). */
+NODISCARD err_t txn_run(struct txn *t, struct call *call);
+
+/* Single-threaded mode: one write batch and the reads that wait. False when nothing was to do;
+ * *next_due is then the earliest deadline of a parked call, or INT64_MAX. */
+bool txn_step(struct txn *t, int64_t *next_due);
+
+struct txn_stats {
+    uint64_t batches, writes, reads, reruns, rejected;
+    size_t waiting, parked;
+};
+void txn_stats(struct txn *t, struct txn_stats *out);
