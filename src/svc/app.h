@@ -1,0 +1,29 @@
+/* The process's services: what every use case may reach through c->app. Made once by main. */
+#pragma once
+
+#include "base/ctx.h"
+#include "db/db.h"
+
+struct txn;
+struct registry_cache;
+struct access_cache;
+
+struct app {
+    enum db_kind db_kind;
+    struct txn *txn;
+    struct registry_cache *registry; /* svc/registry.h */
+    struct access_cache *access;     /* svc/access.h */
+    bool dev;                        /* no authentication */
+    int64_t started_at;
+    str_t node_id;
+    int64_t lease_ms;       /* an acknowledged job; 90,000 */
+    int64_t lease_claim_ms; /* one not yet acknowledged; 30,000 */
+    int64_t grace_ms;       /* after an expired lease; 30,000 */
+    int64_t poll_hold_ms;   /* a poll is held; 20,000 */
+    int64_t worker_ttl_ms;  /* without a sign of life; 90,000 */
+};
+
+static inline struct app *app_of(const struct ctx *c)
+{
+    return (struct app *)c->app;
+}
