@@ -13,6 +13,11 @@
 #include "codec/json.h"
 
 struct pb_message;
+struct pb_enum;
+
+/* Bytes of the C struct that d describes, and a zeroed one in the arena. */
+size_t pb_size(const struct pb_message *d);
+void *pb_new(struct arena *a, const struct pb_message *d);
 
 struct pb_pair {
     str_t key, value;
@@ -31,9 +36,10 @@ NODISCARD err_t pb_set_text(struct ctx *c, const struct pb_message *d, str_t nam
                             void *msg);
 
 enum pb_style {
-    PB_REST,         /* snake_case, 64-bit numbers as numbers, short enum words, lists always */
-    PB_RPC,          /* camelCase; payloads under X and, for non-objects, also under xValue */
-    PB_RPC_STRICT,   /* plain ProtoJSON for generated clients (Connect-Protocol-Version) */
+    PB_REST,       /* snake_case, 64-bit numbers as numbers, short enum words, lists always */
+    PB_REST_BOTH,  /* the same with a camelCase copy of every key that differs */
+    PB_RPC,        /* camelCase; payloads under X and, for non-objects, also under xValue */
+    PB_RPC_STRICT, /* plain ProtoJSON for generated clients (Connect-Protocol-Version) */
 };
 
 /* Fields marked @both in the .proto appear in both spellings under PB_RPC. */
@@ -41,8 +47,19 @@ void pb_to_json(struct buf *b, const struct pb_message *d, const void *msg, enum
 void pb_to_wire(struct buf *b, const struct pb_message *d, const void *msg);
 
 /* Name of an enum value: "RUN_STATUS_FAILED", or short and lower-case: "failed" (@rest overrides). */
-struct pb_enum;
 str_t pb_enum_name(const struct pb_enum *e, int32_t value);
 str_t pb_enum_word(const struct pb_enum *e, int32_t value);
 /* Accepts full, short and @rest words in any case, and numbers; false on others. */
 bool pb_enum_parse(const struct pb_enum *e, str_t word, int32_t *out);
+
+enum pb_rpc_kind { PB_UNARY, PB_SERVER_STREAM, PB_BIDI };
+
+/* One row for every RPC of every service; the last row has no path. */
+struct pb_rpc {
+    str_t path;            /* "/ironflow.v1.IronflowService/GetRun" */
+    str_t service, method; /* "IronflowService", "GetRun" */
+    const struct pb_message *request, *response;
+    enum pb_rpc_kind kind;
+    bool get; /* without side effects: GET is allowed */
+};
+extern const struct pb_rpc pb_rpcs[];
