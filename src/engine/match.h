@@ -1,0 +1,24 @@
+/* Which functions an event starts: exact names by hash, patterns (`*` one token, `>` one or more at the
+ * end) by a token trie, and the implicit trigger ironflow.invoke.<id>. */
+#pragma once
+
+#include "engine/types.h"
+
+struct registry;
+
+/* Builds a snapshot over n functions; copies what it keeps. Owner frees. */
+struct registry *registry_new(const struct function *fns, size_t n, int64_t epoch);
+void registry_free(struct registry *r);
+int64_t registry_epoch(const struct registry *r);
+size_t registry_count(const struct registry *r);
+const struct function *registry_at(const struct registry *r, size_t i);
+/* NULL when unknown. registry_by_key also finds deleted ones, registry_by_id does not. */
+const struct function *registry_by_key(const struct registry *r, int64_t key);
+const struct function *registry_by_id(const struct registry *r, str_t id);
+/* Active functions that the event starts, each once, in order of registration. out points into
+ * c->arena. Spec: engine.md sections 3.4, 4.5 and 5. */
+void registry_match(struct ctx *c, const struct registry *r, const struct event *e,
+                    const struct function ***out, size_t *n);
+/* ERR_INVALID names why an event name or a pattern is not allowed. */
+NODISCARD err_t event_name_check(struct ctx *c, str_t name);
+NODISCARD err_t event_pattern_check(struct ctx *c, str_t pattern);
