@@ -35,7 +35,7 @@ MOLD   := $(shell command -v mold >/dev/null 2>&1 && echo -fuse-ld=mold)
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wstrict-prototypes \
         -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wcast-qual -Wformat=2 -Wvla -Walloca \
-        -Wundef -Wimplicit-fallthrough -Wdouble-promotion -fno-common
+        -Wundef -Wimplicit-fallthrough -Wdouble-promotion -fno-common -Wno-format-zero-length
 ifneq ($(findstring clang,$(CC)),clang)
 WARN += -Wduplicated-cond -Wlogical-op
 endif

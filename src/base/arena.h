@@ -1,6 +1,7 @@
 /* Bump allocation for everything that lives as long as one call. One owner, one thread at a time. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_chunk;
@@ -20,6 +21,8 @@ void arena_reset(struct arena *a);
 void *arena_alloc(struct arena *a, size_t n) __attribute__((malloc, returns_nonnull));
 /* The same, cleared. */
 void *arena_zero(struct arena *a, size_t n) __attribute__((malloc, returns_nonnull));
+/* Grows the allocation p of n bytes to `to` bytes where it is; false when that is not possible. */
+bool arena_extend(struct arena *a, void *p, size_t n, size_t to);
 
 #define NEW(a, type) ((type *)arena_zero((a), sizeof(type)))
 #define NEW_N(a, type, n) ((type *)arena_zero((a), sizeof(type) * (size_t)(n)))

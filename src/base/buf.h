@@ -6,7 +6,7 @@
 
 struct buf {
     char *p;
-    size_t n, cap, max;
+    size_t n, cap, max; /* cap never exceeds max */
     bool full;
     struct arena *arena; /* NULL: heap */
 };
@@ -18,8 +18,23 @@ void buf_init_arena(struct buf *b, struct arena *a, size_t max);
 void buf_done(struct buf *b);
 /* Empties it and keeps the memory. */
 void buf_clear(struct buf *b);
-void buf_append(struct buf *b, str_t s);
-void buf_char(struct buf *b, char ch);
+void buf_append_slow(struct buf *b, str_t s);
+static inline void buf_append(struct buf *b, str_t s)
+{
+    if (s.n > b->cap - b->n || b->full) {
+        buf_append_slow(b, s);
+    } else if (s.n != 0) {
+        memcpy(b->p + b->n, s.p, s.n);
+        b->n += s.n;
+    }
+}
+static inline void buf_char(struct buf *b, char ch)
+{
+    if (b->n == b->cap || b->full)
+        buf_append_slow(b, (str_t){ &ch, 1 });
+    else
+        b->p[b->n++] = ch;
+}
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_i64(struct buf *b, int64_t v);
 void buf_u64(struct buf *b, uint64_t v);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct arena;
 
@@ -20,7 +21,10 @@ typedef struct str {
 
 /* A view of a C string; NULL gives the empty view. */
 str_t str_from(const char *z);
-bool str_eq(str_t a, str_t b);
+static inline bool str_eq(str_t a, str_t b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
 /* ASCII letters compare without case. */
 bool str_eq_nocase(str_t a, str_t b);
 /* Byte order, shorter first on a tie: negative, 0 or positive. */
@@ -47,5 +51,7 @@ const char *str_z(struct arena *a, str_t s);
 str_t str_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* True for well-formed UTF-8 (no surrogates, no overlong forms). */
 bool str_is_utf8(str_t s);
+/* Length of the well-formed UTF-8 sequence at index at (below s.n), 0 when there is none. */
+size_t str_utf8_step(str_t s, size_t at);
 /* A 64-bit hash for maps and indexes, stable across processes and releases (it is stored). */
 uint64_t str_hash(str_t s);
