@@ -1,0 +1,26 @@
+# make check: format, layering, lengths, contracts, banned calls, analyzers.
+FORMATTED := $(wildcard src/*/*.c src/*/*.h sdk/c/*.c sdk/c/*.h examples/*/*.c bench/*.c tests/*/*.c \
+	tests/*/*.h scripts/gen/*.c)
+
+.PHONY: check check-format check-layers check-lengths check-banned check-contracts check-tidy check-cppcheck
+check: check-format check-layers check-lengths check-banned check-contracts check-cppcheck check-tidy
+
+check-format:
+	@clang-format --dry-run -Werror $(FORMATTED)
+check-layers:
+	@sh scripts/check/layers.sh
+check-lengths:
+	@sh scripts/check/lengths.sh
+check-banned:
+	@sh scripts/check/banned.sh
+check-contracts:
+	@sh scripts/check/contracts.sh
+check-cppcheck: $(GENERATED)
+	@cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+		--inline-suppr --suppress=missingIncludeSystem -Isrc -I$(BUILD)/gen $(SRCS)
+check-tidy: $(GENERATED)
+	@clang-tidy --quiet $(SRCS) -- $(CPPFLAGS) 2>/dev/null
+
+.PHONY: format
+format:
+	@clang-format -i $(FORMATTED)
