@@ -46,6 +46,6 @@ out=$(
     foreign 'curl/' 'src/http/client\.c'
     foreign 'uv\.h' 'src/rt/|src/http/(conn|server)'
     foreign 'openssl/' 'src/base/crypto\.c'
-    foreign 'pthread' 'src/base/sync\.'
+    foreign 'pthread' 'src/base/|src/rt/loop'
 )
 [ -z "$out" ] && [ "$bad" = 0 ]

@@ -23,6 +23,7 @@ void *map_put(struct map *m, uint64_t key, void *value);
 /* Returns the value removed or NULL. */
 void *map_del(struct map *m, uint64_t key);
 
+/* The same by string; the name must outlive the entry. */
 void *map_get_str(const struct map *m, str_t name);
 void *map_put_str(struct map *m, str_t name, void *value);
 void *map_del_str(struct map *m, str_t name);

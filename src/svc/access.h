@@ -6,6 +6,7 @@
 
 struct access_cache;
 
+/* Credentials seen lately; any thread. */
 struct access_cache *access_cache_new(void);
 void access_cache_free(struct access_cache *a);
 

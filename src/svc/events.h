@@ -29,6 +29,7 @@ NODISCARD err_t svc_invoke(struct ctx *c, str_t function_id, const struct emit *
 NODISCARD err_t svc_emit_batch(struct ctx *c, const struct emit *in, size_t n,
                                struct emitted *out);
 
+/* READ. ERR_NOT_FOUND. */
 NODISCARD err_t svc_event_get(struct ctx *c, int64_t id, struct event *out);
 
 struct event_filter {

@@ -39,6 +39,7 @@ struct signal_list {
     struct signal *items;
     size_t n, cap;
 };
+/* Inside run: raised when the transaction has committed. */
 void signal_add(struct ctx *c, enum sig sig, int64_t key);
 
 struct call {
@@ -114,4 +115,5 @@ struct txn_stats {
     uint64_t batches, writes, reads, reruns, rejected;
     size_t waiting, parked;
 };
+/* Totals since the start, and what waits now. Any thread. */
 void txn_stats(struct txn *t, struct txn_stats *out);
