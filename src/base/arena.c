@@ -39,6 +39,12 @@ struct arena_chunk {
     alignas(max_align_t) char data[];
 };
 
+struct arena_defer {
+    struct arena_defer *next;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
 static size_t round_up(size_t n)
 {
     must(n <= SIZE_MAX / 4);
@@ -98,10 +104,26 @@ void arena_init(struct arena *a)
     *a = (struct arena){ 0 };
 }
 
+void arena_defer(struct arena *a, void (*fn)(void *arg), void *arg)
+{
+    struct arena_defer *d = arena_alloc(a, sizeof(*d));
+
+    *d = (struct arena_defer){ .next = a->defers, .fn = fn, .arg = arg };
+    a->defers = d;
+}
+
+static void run_defers(struct arena *a)
+{
+    for (struct arena_defer *d = a->defers; d != NULL; d = d->next)
+        d->fn(d->arg);
+    a->defers = NULL;
+}
+
 void arena_done(struct arena *a)
 {
     struct arena_chunk *chunk = a->head;
 
+    run_defers(a);
     while (chunk != NULL) {
         struct arena_chunk *next = chunk->next;
 
@@ -116,6 +138,7 @@ void arena_reset(struct arena *a)
     struct arena_chunk *chunk = a->head;
     struct arena_chunk *keep = NULL;
 
+    run_defers(a);
     while (chunk != NULL) {
         struct arena_chunk *next = chunk->next;
 
