@@ -58,6 +58,9 @@ FUZZ  := $(wildcard src/*/*_fuzz.c)
 .PHONY: all
 all: $(BUILD)/ironflow
 
+# Objects of tests are kept, so that a second run compiles nothing.
+.SECONDARY:
+
 # ---- generated code ------------------------------------------------------------------------------
 -include scripts/gen/gen.mk
 

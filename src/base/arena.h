@@ -1,4 +1,5 @@
-/* Bump allocation for everything that lives as long as one call. One owner, one thread at a time. */
+/* Bump allocation for everything that lives as long as one call. One owner, one thread at a time.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -10,7 +11,7 @@ struct arena_defer;
 struct arena {
     struct arena_chunk *head; /* newest chunk first */
     char *at, *end;
-    size_t used; /* bytes handed out since the last reset */
+    size_t used;                /* bytes handed out since the last reset */
     struct arena_defer *defers; /* newest first */
 };
 
@@ -25,8 +26,8 @@ void *arena_alloc(struct arena *a, size_t n) __attribute__((malloc, returns_nonn
 void *arena_zero(struct arena *a, size_t n) __attribute__((malloc, returns_nonnull));
 /* Grows the allocation p of n bytes to `to` bytes where it is; false when that is not possible. */
 bool arena_extend(struct arena *a, void *p, size_t n, size_t to);
-/* Calls fn(arg) when the arena is reset or done, newest first: it gives back what the arena's call has
- * borrowed. fn runs on the thread that resets and must not allocate here. */
+/* Calls fn(arg) when the arena is reset or done, newest first: it gives back what the arena's call
+ * has borrowed. fn runs on the thread that resets and must not allocate here. */
 void arena_defer(struct arena *a, void (*fn)(void *arg), void *arg);
 
 #define NEW(a, type) ((type *)arena_zero((a), sizeof(type)))

@@ -1,17 +1,18 @@
-/* The process's clock. It advances with the monotonic clock that counts suspend; when the wall clock
- * was set (the two differ by a second or more) it is anchored anew. Any thread. */
+/* The process's clock. It advances with the monotonic clock that counts suspend; when the wall
+ * clock was set (the two differ by a second or more) it is anchored anew. Any thread. */
 #include "base/clock.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock_priv.h"
 #include "base/must.h"
 
 #define JUMP_MS 1000
 
-/* Wall milliseconds at the zero of CLOCK_BOOTTIME; INT64_MIN before the first use. */
-static _Atomic int64_t anchor_ms = INT64_MIN;
+/* Wall milliseconds at the zero of CLOCK_BOOTTIME. */
+static _Atomic int64_t anchor_ms = CLOCK_NO_ANCHOR;
 
 static int64_t read_ns(clockid_t id)
 {
@@ -21,20 +22,24 @@ static int64_t read_ns(clockid_t id)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+int64_t clock_anchor(int64_t anchor, int64_t wall_ms, int64_t boot_ms)
+{
+    int64_t now = wall_ms - boot_ms;
+
+    return anchor == CLOCK_NO_ANCHOR || llabs(now - anchor) >= JUMP_MS ? now : anchor;
+}
+
 static int64_t system_now(const struct clock *self)
 {
     int64_t boot_ms = read_ns(CLOCK_BOOTTIME) / 1000000;
     int64_t wall_ms = read_ns(CLOCK_REALTIME) / 1000000;
-    int64_t anchor = atomic_load_explicit(&anchor_ms, memory_order_relaxed);
+    int64_t before = atomic_load_explicit(&anchor_ms, memory_order_relaxed);
+    int64_t anchor = clock_anchor(before, wall_ms, boot_ms);
 
     (void)self;
-    if (anchor == INT64_MIN || llabs(wall_ms - boot_ms - anchor) >= JUMP_MS) {
-        int64_t anew = wall_ms - boot_ms;
-
-        /* Threads that see the jump at once agree on the first one's anchor. */
-        if (atomic_compare_exchange_strong(&anchor_ms, &anchor, anew))
-            anchor = anew;
-    }
+    /* Threads that see a jump at once agree on the first one's anchor. */
+    if (anchor != before && !atomic_compare_exchange_strong(&anchor_ms, &before, anchor))
+        anchor = before;
     return anchor + boot_ms;
 }
 

@@ -38,16 +38,6 @@ static const str_t general[ERR_COUNT] = {
 #undef TEXT
 };
 
-/* Length of the control character at index at, C0, DEL or C1; 0 when it is another character. */
-static size_t control_at(str_t s, size_t at)
-{
-    unsigned char ch = (unsigned char)s.p[at];
-
-    if (ch < 0x20 || ch == 0x7f)
-        return 1;
-    return ch == 0xc2 && (unsigned char)s.p[at + 1] < 0xa0 ? 2 : 0;
-}
-
 /* Copies s with a NUL, whole characters only; bad bytes become U+FFFD, white space a blank. */
 static void sanitise(char *out, size_t size, str_t s)
 {
@@ -55,12 +45,11 @@ static void sanitise(char *out, size_t size, str_t s)
 
     for (size_t i = 0; i < s.n;) {
         size_t step = str_utf8_step(s, i);
-        size_t control = step == 0 ? 0 : control_at(s, i);
         str_t piece = { s.p + i, step };
 
         if (s.p[i] == '\t' || s.p[i] == '\n' || s.p[i] == '\r')
             piece = S(" ");
-        else if (step == 0 || control != 0)
+        else if (step == 0 || str_is_control(s, i))
             piece = S(REPLACEMENT);
         if (n + piece.n >= size)
             break;

@@ -29,16 +29,17 @@ struct ctx {
     int64_t deadline_ms; /* 0: none */
     int64_t env;         /* environment key; bound as $env in every statement */
     const struct principal *who;
-    struct db_tx *tx;             /* the open transaction */
-    struct call *call;            /* the call that runs, NULL outside txn */
-    struct signal_list *signals;  /* what happens after the commit */
-    void *batch;                  /* shared by the calls of one transaction: messages, counters (svc) */
-    void *app;                    /* the process's services, struct app of svc/app.h */
+    struct db_tx *tx;            /* the open transaction */
+    struct call *call;           /* the call that runs, NULL outside txn */
+    struct signal_list *signals; /* what happens after the commit */
+    void *batch; /* shared by the calls of one transaction: messages, counters (svc) */
+    void *app;   /* the process's services, struct app of svc/app.h */
     struct err_detail err;
 };
 
 /* Sets code and detail and returns the code: return err_set(c, ERR_NOT_FOUND, "run %s ...", id). */
-err_t err_set(struct ctx *c, err_t code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+err_t err_set(struct ctx *c, err_t code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The detail of e, or a general text when none was set. */
 str_t err_text(const struct ctx *c, err_t e);
 /* The next id. */

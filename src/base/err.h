@@ -17,11 +17,11 @@ int err_http(err_t e);
 str_t err_rest_code(err_t e);
 str_t err_rpc_code(err_t e);
 
-#define TRY(call)                  \
-    do {                           \
-        err_t try_err_ = (call);   \
-        if (try_err_ != ERR_OK)    \
-            return try_err_;       \
+#define TRY(call)                                                                                  \
+    do {                                                                                           \
+        err_t try_err_ = (call);                                                                   \
+        if (try_err_ != ERR_OK)                                                                    \
+            return try_err_;                                                                       \
     } while (0)
 
 /* The one way to drop an error; the reason is for the reader. */

@@ -1,6 +1,6 @@
-/* Ids that we make: 64 bits (42 milliseconds since 2020, 10 node slot, 12 counter), always positive,
- * growing in one process; at the edge `prefix_` and 13 characters of lower-case Crockford base32, so
- * that text order is time order. */
+/* Ids that we make: 64 bits (42 milliseconds since 2020, 10 node slot, 12 counter), always
+ * positive, growing in one process; at the edge `prefix_` and 13 characters of lower-case Crockford
+ * base32, so that text order is time order. */
 #pragma once
 
 #include "base/str.h"

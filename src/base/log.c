@@ -106,13 +106,6 @@ bool log_field_next(str_t *rest, str_t *name, str_t *value)
     return true;
 }
 
-static bool is_control(str_t s, size_t at)
-{
-    unsigned char ch = (unsigned char)s.p[at];
-
-    return ch < 0x20 || ch == 0x7f || (ch == 0xc2 && (unsigned char)s.p[at + 1] < 0xa0);
-}
-
 static void put_json(struct buf *b, str_t s)
 {
     buf_char(b, '"');
@@ -127,7 +120,7 @@ static void put_json(struct buf *b, str_t s)
             buf_char(b, s.p[i]);
         } else if (s.p[i] == '\n') {
             buf_append(b, S("\\n"));
-        } else if (is_control(s, i)) {
+        } else if (str_is_control(s, i)) {
             unsigned char ch = (unsigned char)s.p[i + step - 1];
 
             buf_printf(b, "\\u%04x", ch);
@@ -146,7 +139,7 @@ static void put_plain(struct buf *b, str_t s)
 
         if (step == 0)
             buf_append(b, S("\xef\xbf\xbd"));
-        else if (is_control(s, i))
+        else if (str_is_control(s, i))
             buf_char(b, ' ');
         else
             buf_append(b, str_slice(s, i, i + step));

@@ -28,5 +28,6 @@ void *map_get_str(const struct map *m, str_t name);
 void *map_put_str(struct map *m, str_t name, void *value);
 void *map_del_str(struct map *m, str_t name);
 
-/* Iteration: for (size_t i = 0; (v = map_next(m, &i)) != NULL;). Do not change the map meanwhile. */
+/* Iteration: for (size_t i = 0; (v = map_next(m, &i)) != NULL;). Do not change the map meanwhile.
+ */
 void *map_next(const struct map *m, size_t *i);

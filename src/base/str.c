@@ -210,6 +210,13 @@ size_t str_utf8_step(str_t s, size_t at)
     return n;
 }
 
+bool str_is_control(str_t s, size_t at)
+{
+    unsigned char ch = (unsigned char)s.p[at];
+
+    return ch < 0x20 || ch == 0x7f || (ch == 0xc2 && (unsigned char)s.p[at + 1] < 0xa0);
+}
+
 bool str_is_utf8(str_t s)
 {
     size_t i = 0;

@@ -1,4 +1,5 @@
-/* Mutex, condition and threads; failures are bugs and abort. Locks live in base, rt, db, txn, bus. */
+/* Mutex, condition and threads; failures are bugs and abort. Locks live in base, rt, db, txn, bus.
+ */
 #pragma once
 
 #include <pthread.h>

@@ -206,6 +206,8 @@ bool time_parse(str_t s, int64_t *out_ms)
     return true;
 }
 
+__extension__ typedef unsigned __int128 wide_t;
+
 struct unit {
     str_t name;
     uint64_t ns;
@@ -243,14 +245,14 @@ static bool take_part(str_t *s, uint64_t *out_ns)
     size_t digits = 0;
 
     for (; s->n != 0 && is_digit(s->p[0]); *s = str_slice(*s, 1, s->n), digits++) {
-        whole = whole * 10 + (uint64_t)(s->p[0] - '0');
-        if (whole > DURATION_MAX_NS)
+        if (whole > DURATION_MAX_NS / 10)
             return false;
+        whole = whole * 10 + (uint64_t)(s->p[0] - '0');
     }
     if (take_char(s, '.')) {
         for (; s->n != 0 && is_digit(s->p[0]); *s = str_slice(*s, 1, s->n), digits++) {
-            /* Beyond five digits the rest of a day is below a millisecond; five keep it in 64 bits. */
-            if (scale < 100000) {
+            /* What follows nine digits is below a microsecond of a day. */
+            if (scale < 1000000000) {
                 part = part * 10 + (uint64_t)(s->p[0] - '0');
                 scale *= 10;
             }
@@ -258,7 +260,7 @@ static bool take_part(str_t *s, uint64_t *out_ns)
     }
     if (digits == 0 || !take_unit(s, &ns) || whole > DURATION_MAX_NS / ns)
         return false;
-    *out_ns = whole * ns + part * ns / scale;
+    *out_ns = whole * ns + (uint64_t)((wide_t)part * ns / scale);
     return true;
 }
 

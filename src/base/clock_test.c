@@ -1,0 +1,80 @@
+/* The system clock against the wall, its jumps, and the virtual clock. */
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock_priv.h"
+#include "base/test.h"
+
+static void the_system_clock_shows_the_wall(void **state)
+{
+    struct timespec ts;
+    int64_t wall;
+
+    (void)state;
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &ts), 0);
+    wall = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+    assert_true(llabs(clock_now(clock_system()) - wall) < 2000);
+}
+
+static void the_system_clock_does_not_go_back(void **state)
+{
+    int64_t last = clock_now(clock_system());
+
+    (void)state;
+    for (int i = 0; i < 10000; i++) {
+        int64_t now = clock_now(clock_system());
+
+        assert_true(now >= last);
+        last = now;
+    }
+}
+
+static void small_differences_are_not_followed(void **state)
+{
+    (void)state;
+    assert_int_equal(clock_anchor(CLOCK_NO_ANCHOR, 10000, 4000), 6000);
+    assert_int_equal(clock_anchor(6000, 10999, 4000), 6000);
+    assert_int_equal(clock_anchor(6000, 9001, 4000), 6000);
+}
+
+static void jumps_are_followed(void **state)
+{
+    (void)state;
+    assert_int_equal(clock_anchor(6000, 11000, 4000), 7000);
+    assert_int_equal(clock_anchor(6000, 9000, 4000), 5000);
+}
+
+static void a_virtual_clock_shows_what_it_is_told(void **state)
+{
+    struct clock c;
+
+    (void)state;
+    clock_init_virtual(&c, 1234);
+    assert_int_equal(clock_now(&c), 1234);
+    c.virtual_ms += 10;
+    assert_int_equal(clock_now(&c), 1244);
+}
+
+static void durations_do_not_go_back(void **state)
+{
+    int64_t before = clock_mono_ns();
+
+    (void)state;
+    assert_true(clock_mono_ns() >= before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_system_clock_shows_the_wall),
+        cmocka_unit_test(the_system_clock_does_not_go_back),
+        cmocka_unit_test(small_differences_are_not_followed),
+        cmocka_unit_test(jumps_are_followed),
+        cmocka_unit_test(a_virtual_clock_shows_what_it_is_told),
+        cmocka_unit_test(durations_do_not_go_back),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
