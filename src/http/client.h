@@ -1,5 +1,5 @@
-/* A blocking HTTP client for the CLI, over libcurl, which is loaded on first use because it alone costs
- * half of all start-up time. */
+/* A blocking HTTP client for the CLI, over libcurl, which is loaded on first use because it alone
+ * costs half of all start-up time. */
 #pragma once
 
 #include "base/ctx.h"
@@ -15,8 +15,9 @@ struct http_client_res {
 /* ERR_UNAVAILABLE when libcurl cannot be loaded. */
 NODISCARD err_t http_client_new(struct ctx *c, struct http_client **out);
 void http_client_free(struct http_client *h);
-/* Sends and waits at most timeout_ms. A reply with any status is ERR_OK; ERR_UNAVAILABLE with a detail
- * for people ("cannot reach http://...: connection refused") when none came, ERR_DEADLINE on time-out. */
-NODISCARD err_t http_client_send(struct ctx *c, struct http_client *h, const char *method, str_t url,
-                                 const struct http_header *headers, size_t headers_n, str_t body,
-                                 int64_t timeout_ms, struct http_client_res *out);
+/* Sends and waits at most timeout_ms. A reply with any status is ERR_OK; ERR_UNAVAILABLE with a
+ * detail for people ("cannot reach http://...: connection refused") when none came, ERR_DEADLINE on
+ * time-out. */
+NODISCARD err_t http_client_send(struct ctx *c, struct http_client *h, const char *method,
+                                 str_t url, const struct http_header *headers, size_t headers_n,
+                                 str_t body, int64_t timeout_ms, struct http_client_res *out);

@@ -8,20 +8,21 @@
 struct http_server;
 
 struct http_limits {
-    size_t header_bytes_max;  /* request line and headers; default 64 KiB; 431, URL alone 16 KiB: 414 */
-    size_t body_bytes_max;    /* default 4 MiB; 413 */
-    size_t bodies_bytes_max;  /* all bodies in flight; default 256 MiB; above it nobody is read */
-    int64_t header_ms;        /* to send a head; default 10 s; 408 */
-    int64_t body_ms;          /* between two pieces of a body; default 30 s; 408 */
-    int64_t idle_ms;          /* between requests; default 120 s */
-    int64_t write_ms;         /* a client that does not read; default 30 s */
-    size_t connections_max;   /* default 20,000 */
+    size_t
+        header_bytes_max; /* request line and headers; default 64 KiB; 431, URL alone 16 KiB: 414 */
+    size_t body_bytes_max;   /* default 4 MiB; 413 */
+    size_t bodies_bytes_max; /* all bodies in flight; default 256 MiB; above it nobody is read */
+    int64_t header_ms;       /* to send a head; default 10 s; 408 */
+    int64_t body_ms;         /* between two pieces of a body; default 30 s; 408 */
+    int64_t idle_ms;         /* between requests; default 120 s */
+    int64_t write_ms;        /* a client that does not read; default 30 s */
+    size_t connections_max;  /* default 20,000 */
 };
 
 struct http_server_opts {
-    const char *host; /* "0.0.0.0" */
-    int port;         /* 0: any */
-    int loops;        /* loop threads */
+    const char *host;          /* "0.0.0.0" */
+    int port;                  /* 0: any */
+    int loops;                 /* loop threads */
     struct http_limits limits; /* zero members take their default */
     /* A whole request has arrived; runs on req->loop. It must lead to one http_reply. */
     void (*handler)(struct http_req *req, void *arg);

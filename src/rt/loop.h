@@ -15,14 +15,18 @@ struct loop_msg {
 };
 
 struct loop *loop_new(void);
+/* After loop_run has returned, or when it never ran. NULL is allowed. */
 void loop_free(struct loop *l);
-/* Runs until loop_stop; returns when all handles are closed. */
+/* Runs until loop_stop; returns when all handles are closed, which is their owners' business. */
 void loop_run(struct loop *l);
-/* Any thread. Messages posted before are delivered first. */
+/* Any thread. Messages posted before are delivered first; what is posted later may be dropped. */
 void loop_stop(struct loop *l);
 /* Any thread; messages of one sender arrive in order. A loop drains its mailbox before its sockets.
  * Many posts make one wake-up. */
 void loop_post(struct loop *l, struct loop_msg *m);
+/* On the loop's thread: delivers what is in the mailbox now. Socket callbacks call it first, so
+ * that a message posted before some bytes were sent is also seen before them. */
+void loop_drain(struct loop *l);
 /* Posts a chain of messages linked by next, first to last, with one wake-up. */
 void loop_post_list(struct loop *l, struct loop_msg *first);
 /* True on the loop's own thread. */
