@@ -76,15 +76,20 @@ struct run {
 
 enum job_state { JOB_READY, JOB_CLAIMED, JOB_PARKED };
 
+/* What a worker's final report of a segment said; JOB_OPEN while there is none. */
+enum job_report { JOB_OPEN, JOB_REPORTED_COMPLETED, JOB_REPORTED_FAILED, JOB_REPORTED_YIELDED };
+
 /* The queue row of an open run: its current segment. */
 struct job {
     int64_t run_id, fn;
     enum job_state state;
-    int64_t ready_at, lease_until;
+    int64_t ready_at; /* ready: since when; parked: until when */
+    int64_t lease_until;
     int64_t execution_seq; /* 0 before the first dispatch */
     int64_t token;
     int64_t worker; /* worker key */
-    bool acked, reported;
+    bool acked;
+    enum job_report reported;
     int64_t step_next;
 };
 

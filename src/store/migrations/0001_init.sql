@@ -62,8 +62,9 @@ CREATE INDEX runs_fn ON runs (env, fn, id);
 CREATE INDEX runs_rare ON runs (env, status, id) WHERE status IN (4, 5, 6, 8);
 
 -- One narrow row for every open run; this row rules who may change it, not the status word.
--- state: 0 ready, 1 claimed, 2 parked (sleep, retry delay, recovery grace, pause).
--- reported: the segment's final report was accepted. step_next: the next free step sequence.
+-- state: 0 ready, 1 claimed, 2 parked (sleep, retry delay, recovery grace); parked until ready_at.
+-- reported: kind of the segment's final report (1 completed, 2 failed, 3 yielded), 0 while there is
+-- none. step_next: the next free step sequence.
 CREATE TABLE queue (
     run_id {id}, env BIGINT NOT NULL, fn BIGINT NOT NULL, state BIGINT NOT NULL,
     ready_at BIGINT NOT NULL, lease_until BIGINT NOT NULL, execution_seq BIGINT NOT NULL,
@@ -72,7 +73,8 @@ CREATE TABLE queue (
 CREATE INDEX queue_ready ON queue (fn, ready_at, run_id) WHERE state = 0;
 CREATE INDEX queue_claimed ON queue (worker, run_id) WHERE state = 1;
 
--- step_hash is str_hash(step_id): a short key; the text is compared on every hit.
+-- step_hash is str_hash(step_id): a short key, so that storing a new step needs no look before; the
+-- text is compared on every hit.
 CREATE TABLE steps (
     id {id}, env BIGINT NOT NULL, run_id BIGINT NOT NULL, step_hash BIGINT NOT NULL,
     step_id {text} NOT NULL, name {text} NOT NULL, type BIGINT NOT NULL, sequence BIGINT NOT NULL,
@@ -80,7 +82,7 @@ CREATE TABLE steps (
     duration_ms BIGINT NOT NULL, started_at BIGINT NOT NULL, ended_at BIGINT NOT NULL,
     wake_at BIGINT NOT NULL, original_output {blob}, patched_at BIGINT NOT NULL, patched_by {text},
     compensation_for {text});
-CREATE INDEX steps_run ON steps (run_id, step_hash);
+CREATE UNIQUE INDEX steps_run ON steps (run_id, step_hash);
 
 -- What has a time of its own. A timer that is no longer wanted fires, looks and does nothing.
 CREATE TABLE timers (
@@ -96,11 +98,14 @@ CREATE TABLE workers (
     last_seen BIGINT NOT NULL);
 
 -- Outbox and message log at once: the messages of one transaction in one row. Positions are empty on
--- PostgreSQL until the relay has numbered the row.
+-- PostgreSQL until the relay has numbered the row. end_bytes: bytes of all records up to and with this
+-- row, so that the size of the log is one subtraction. The newest row is never deleted: positions
+-- continue from it.
 CREATE TABLE log (
-    id {id}, first_pos BIGINT, last_pos BIGINT, created_at BIGINT NOT NULL, count BIGINT NOT NULL,
-    crc BIGINT NOT NULL, filter BIGINT NOT NULL, records {blob} NOT NULL);
+    id {id}, first_pos BIGINT, last_pos BIGINT, end_bytes BIGINT, created_at BIGINT NOT NULL,
+    count BIGINT NOT NULL, crc BIGINT NOT NULL, filter BIGINT NOT NULL, records {blob} NOT NULL);
 CREATE INDEX log_pos ON log (first_pos);
+CREATE INDEX log_unnumbered ON log (id) WHERE first_pos IS NULL;
 
 -- Totals, added to once per transaction. shard keeps concurrent writers apart.
 CREATE TABLE counters (
