@@ -135,6 +135,41 @@ static void new_gives_typed_cleared_memory(void **state)
     arena_done(&a);
 }
 
+struct trace {
+    char text[8];
+    size_t n;
+};
+
+static struct trace trace;
+
+static void note(void *arg)
+{
+    trace.text[trace.n++] = *(const char *)arg;
+}
+
+static void defers_run_once_newest_first(void **state)
+{
+    struct arena a;
+
+    (void)state;
+    trace = (struct trace){ 0 };
+    arena_init(&a);
+    arena_defer(&a, note, arena_zero(&a, 1));
+    arena_reset(&a);
+    assert_int_equal(trace.n, 1);
+    for (const char *p = "abc"; *p != '\0'; p++) {
+        char *copy = arena_alloc(&a, 1);
+
+        *copy = *p;
+        arena_defer(&a, note, copy);
+    }
+    arena_done(&a);
+    assert_int_equal(trace.n, 4);
+    assert_memory_equal(trace.text + 1, "cba", 3);
+    arena_done(&a);
+    assert_int_equal(trace.n, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +181,7 @@ int main(void)
         cmocka_unit_test(a_large_block_leaves_the_chunk_in_use),
         cmocka_unit_test(extend_works_on_the_newest_only),
         cmocka_unit_test(new_gives_typed_cleared_memory),
+        cmocka_unit_test(defers_run_once_newest_first),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -249,15 +249,36 @@ static uint64_t fold(uint64_t a, uint64_t b)
 }
 
 /* Little-endian on every machine: hashes are stored. */
-static uint64_t read_le(const char *p, size_t n)
+static uint64_t read_8(const char *p)
 {
-    uint64_t v = 0;
+    uint64_t v;
 
-    memcpy(&v, p, n);
+    memcpy(&v, p, sizeof(v));
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     v = __builtin_bswap64(v);
 #endif
     return v;
+}
+
+static uint64_t read_4(const char *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, sizeof(v));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap32(v);
+#endif
+    return v;
+}
+
+/* All of the last 1 to 8 bytes, some of them twice; the length is in the hash already. */
+static uint64_t read_tail(const char *p, size_t n)
+{
+    const unsigned char *u = (const unsigned char *)p;
+
+    if (n >= 4)
+        return read_4(p) | read_4(p + n - 4) << 32;
+    return u[0] | (uint64_t)u[n / 2] << 8 | (uint64_t)u[n - 1] << 16;
 }
 
 uint64_t str_hash(str_t s)
@@ -266,11 +287,11 @@ uint64_t str_hash(str_t s)
     uint64_t h = 0x2545f4914f6cdd1du ^ (s.n * mul);
 
     while (s.n > 8) {
-        h = fold(h ^ read_le(s.p, 8), mul);
+        h = fold(h ^ read_8(s.p), mul);
         s.p += 8;
         s.n -= 8;
     }
     if (s.n != 0)
-        h = fold(h ^ read_le(s.p, s.n), mul);
+        h = fold(h ^ read_tail(s.p, s.n), mul);
     return fold(h ^ 0xd6e8feb86659fd93u, 0xa0761d6478bd642fu);
 }
