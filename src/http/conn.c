@@ -45,8 +45,7 @@ static const struct http_limits *conn_limits(const struct conn *conn)
     return &conn->hl->server->o.limits;
 }
 
-/* ---- birth and death ----------------------------------------------------------------------------
- */
+/* ---- birth and death ----------------------------------------------------------------- */
 
 static void on_closed(uv_handle_t *handle)
 {

@@ -60,8 +60,7 @@ static int h1_refuse(struct h1 *p, int status, const char *detail)
     return HPE_USER;
 }
 
-/* ---- callbacks of llhttp ------------------------------------------------------------------------
- */
+/* ---- callbacks of llhttp ------------------------------------------------------------- */
 
 static void span_add(const struct h1 *p, struct span *s, const char *at, size_t n)
 {

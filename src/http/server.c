@@ -262,7 +262,7 @@ static void http_loop_init(struct http_server *s, struct http_loop *hl)
 err_t http_server_start(struct ctx *c, const struct http_server_opts *o, struct http_server **out)
 {
     struct http_server *s = mem_zero(sizeof(*s));
-    char name[16];
+    char name[32];
     err_t e;
 
     must(o->loops > 0 && o->handler != NULL);
