@@ -60,19 +60,6 @@ static void sanitise(char *out, size_t size, str_t s)
     out[n] = '\0';
 }
 
-/* A text that the formatting cut may end inside a character: that rest goes. */
-static size_t whole_characters(const char *p, size_t n)
-{
-    size_t start = n;
-
-    while (start > 0 && n - start < 3 && ((unsigned char)p[start - 1] & 0xc0) == 0x80)
-        start--;
-    if (start > 0 && ((unsigned char)p[start - 1] & 0xc0) == 0xc0 &&
-        str_utf8_step((str_t){ p, n }, start - 1) == 0)
-        return start - 1;
-    return n;
-}
-
 err_t err_set(struct ctx *c, err_t code, const char *fmt, ...)
 {
     char text[2 * sizeof(c->err.text)];
@@ -85,9 +72,8 @@ err_t err_set(struct ctx *c, err_t code, const char *fmt, ...)
     len = vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     must(len >= 0);
-    n = (size_t)len;
-    if (n >= sizeof(text))
-        n = whole_characters(text, sizeof(text) - 1);
+    /* A character cut here lies beyond what the detail holds: sanitising never shortens. */
+    n = (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
     sanitise(c->err.text, sizeof(c->err.text), (str_t){ text, n });
     c->err.code = code;
     return code;
