@@ -1,14 +1,19 @@
-/* Which functions an event starts: exact names by hash, patterns (`*` one token, `>` one or more at the
- * end) by a token trie, and the implicit trigger ironflow.invoke.<id>. */
+/* Which functions an event starts: exact names by hash, patterns (`*` one token, `>` one or more at
+ * the end) by a token trie, and the implicit trigger ironflow.invoke.<id>. */
 #pragma once
 
 #include "engine/types.h"
 
 struct registry;
 
+#define EVENT_NAME_MAX 1024 /* bytes, of a name or a pattern */
+#define FUNCTION_ID_MAX 512
+#define INVOKE_PREFIX "ironflow.invoke."
+
 /* Builds a snapshot over n functions; copies what it keeps. Owner frees. */
 struct registry *registry_new(const struct function *fns, size_t n, int64_t epoch);
 void registry_free(struct registry *r);
+/* What the snapshot was made of; registry_at counts in order of registration, deleted ones too. */
 int64_t registry_epoch(const struct registry *r);
 size_t registry_count(const struct registry *r);
 const struct function *registry_at(const struct registry *r, size_t i);
@@ -22,3 +27,5 @@ void registry_match(struct ctx *c, const struct registry *r, const struct event 
 /* ERR_INVALID names why an event name or a pattern is not allowed. */
 NODISCARD err_t event_name_check(struct ctx *c, str_t name);
 NODISCARD err_t event_pattern_check(struct ctx *c, str_t pattern);
+/* ERR_INVALID when a function may not be called so (engine.md section 2). */
+NODISCARD err_t function_id_check(struct ctx *c, str_t id);

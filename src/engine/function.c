@@ -1,0 +1,297 @@
+/* Registrations: rules, defaults, and the two JSON forms of a function. Pure. */
+#include "engine/function.h"
+
+#include <math.h>
+
+#include "codec/json.h"
+#include "engine/function_priv.h"
+#include "engine/match.h"
+
+#define RETRY_ATTEMPTS 3
+#define RETRY_DELAY_MS 1000
+#define RETRY_BACKOFF 2.0
+#define RETRY_DELAY_MAX_MS 300000
+#define TIMEOUT_MS 600000
+#define DEBOUNCE_MIN_MS 1000
+#define CONFIG_MAX ((size_t)16 << 20)
+
+/* ---- what this release cannot honour -----------------------------------------------------------
+ */
+
+/* One row for each field that a later release will build. `used` answers the index of the entry
+ * that uses it (0 for a plain field), or -1. */
+struct unbuilt {
+    const char *field, *member; /* member: field is a list, and this the part of its entry */
+    ptrdiff_t (*used)(const struct pb_register_function_request *in);
+    const char *text;
+};
+
+static ptrdiff_t uses_expression(const struct pb_register_function_request *in)
+{
+    for (size_t i = 0; i < in->triggers_n; i++)
+        if (in->triggers[i].expression.n > 0)
+            return (ptrdiff_t)i;
+    return -1;
+}
+
+static ptrdiff_t uses_cron(const struct pb_register_function_request *in)
+{
+    for (size_t i = 0; i < in->triggers_n; i++)
+        if (in->triggers[i].cron.n > 0)
+            return (ptrdiff_t)i;
+    return -1;
+}
+
+static ptrdiff_t uses_debounce(const struct pb_register_function_request *in)
+{
+    return in->debounce != NULL ? 0 : -1;
+}
+
+static ptrdiff_t uses_concurrency(const struct pb_register_function_request *in)
+{
+    return in->concurrency != NULL ? 0 : -1;
+}
+
+static ptrdiff_t uses_actor_key(const struct pb_register_function_request *in)
+{
+    return in->actor_key.n > 0 ? 0 : -1;
+}
+
+static ptrdiff_t uses_cancel_on(const struct pb_register_function_request *in)
+{
+    return in->cancel_on_n > 0 ? 0 : -1;
+}
+
+static ptrdiff_t uses_secrets(const struct pb_register_function_request *in)
+{
+    return in->secrets_n > 0 ? 0 : -1;
+}
+
+static ptrdiff_t uses_push(const struct pb_register_function_request *in)
+{
+    return config_mode(in) == MODE_PUSH ? 0 : -1;
+}
+
+static const struct unbuilt unbuilts[] = {
+    { "triggers", "expression", uses_expression,
+      "filter expressions are not supported by this release" },
+    { "triggers", "cron", uses_cron, "schedules are not supported by this release" },
+    { "debounce", NULL, uses_debounce, "debouncing is not supported by this release" },
+    { "concurrency", NULL, uses_concurrency,
+      "concurrency limits are not supported by this release" },
+    { "actorKey", NULL, uses_actor_key, "actor routing is not supported by this release" },
+    { "cancelOn", NULL, uses_cancel_on, "cancelling on events is not supported by this release" },
+    { "secrets", NULL, uses_secrets, "secrets are not supported by this release" },
+    { "preferredMode", NULL, uses_push,
+      "push mode is not supported by this release; leave endpointUrl empty to use pull mode" },
+};
+
+static err_t refuse_unbuilt(struct ctx *c, const struct pb_register_function_request *in)
+{
+    for (size_t i = 0; i < COUNT_OF(unbuilts); i++) {
+        const struct unbuilt *u = &unbuilts[i];
+        ptrdiff_t at = u->used(in);
+
+        if (at < 0)
+            continue;
+        if (u->member == NULL)
+            return err_set(c, ERR_UNIMPLEMENTED, "%s: %s", u->field, u->text);
+        return err_set(c, ERR_UNIMPLEMENTED, "%s[%td].%s: %s", u->field, at, u->member, u->text);
+    }
+    return ERR_OK;
+}
+
+/* ---- rules -------------------------------------------------------------------------------------
+ */
+
+/* Push needs somewhere to push to; without a word the endpoint decides. */
+enum exec_mode config_mode(const struct pb_register_function_request *in)
+{
+    if (in->preferred_mode == PB_EXECUTION_MODE_PULL || in->endpoint_url.n == 0)
+        return MODE_PULL;
+    return MODE_PUSH;
+}
+
+static err_t check_retry(struct ctx *c, const struct pb_retry_config *r)
+{
+    if (r == NULL)
+        return ERR_OK;
+    if (r->max_attempts < 0)
+        return err_set(c, ERR_INVALID, "retry.maxAttempts: must be greater than 0");
+    if (r->initial_delay_ms < 0)
+        return err_set(c, ERR_INVALID, "retry.initialDelayMs: must not be negative");
+    if (r->max_delay_ms < 0)
+        return err_set(c, ERR_INVALID, "retry.maxDelayMs: must not be negative");
+    if (!isfinite(r->backoff_factor) || r->backoff_factor < 0 ||
+        (r->backoff_factor > 0 && r->backoff_factor < 1))
+        return err_set(c, ERR_INVALID, "retry.backoffFactor: must be at least 1");
+    return ERR_OK;
+}
+
+static err_t check_triggers(struct ctx *c, const struct pb_register_function_request *in)
+{
+    for (size_t i = 0; i < in->triggers_n; i++) {
+        const struct pb_trigger *t = &in->triggers[i];
+
+        if (t->event.n == 0 && t->cron.n == 0)
+            return err_set(c, ERR_INVALID, "triggers[%zu]: event or cron is required", i);
+        if (t->event.n == 0 || event_pattern_check(c, t->event) == ERR_OK)
+            continue;
+        return err_set(c, ERR_INVALID, "triggers[%zu].%s", i,
+                       str_z(c->arena, err_text(c, ERR_INVALID)));
+    }
+    return ERR_OK;
+}
+
+static err_t check_cancel_on(struct ctx *c, const struct pb_register_function_request *in)
+{
+    for (size_t i = 0; i < in->cancel_on_n; i++) {
+        const struct pb_cancel_on_spec *s = &in->cancel_on[i];
+
+        if (s->event.n == 0)
+            return err_set(c, ERR_INVALID, "cancelOn[%zu].event: is required", i);
+        if (s->match.n == 0)
+            return err_set(c, ERR_INVALID, "cancelOn[%zu].match: is required", i);
+        for (size_t k = 0; k < i; k++)
+            if (str_eq(in->cancel_on[k].event, s->event) &&
+                str_eq(in->cancel_on[k].match, s->match))
+                return err_set(c, ERR_INVALID, "cancelOn[%zu]: repeats entry %zu", i, k);
+    }
+    return ERR_OK;
+}
+
+static err_t check_flow(struct ctx *c, const struct pb_register_function_request *in)
+{
+    const struct pb_debounce_config *d = in->debounce;
+
+    if (in->concurrency != NULL && in->concurrency->limit <= 0)
+        return err_set(c, ERR_INVALID, "concurrency.limit: must be greater than 0");
+    if (d != NULL && d->period_ms < DEBOUNCE_MIN_MS)
+        return err_set(c, ERR_INVALID, "debounce.period_ms: must be at least %d", DEBOUNCE_MIN_MS);
+    if (d != NULL && d->max_wait_ms < 0)
+        return err_set(c, ERR_INVALID, "debounce.max_wait_ms: must not be negative");
+    if (d != NULL && d->max_wait_ms > 0 && d->max_wait_ms < d->period_ms)
+        return err_set(c, ERR_INVALID, "debounce.max_wait_ms: must be at least period_ms");
+    return check_cancel_on(c, in);
+}
+
+static err_t check_endpoint(struct ctx *c, const struct pb_register_function_request *in)
+{
+    str_t rest = in->endpoint_url;
+
+    if (config_mode(in) != MODE_PUSH)
+        return ERR_OK;
+    if (str_starts(rest, S("http://")))
+        rest = str_slice(rest, 7, rest.n);
+    else if (str_starts(rest, S("https://")))
+        rest = str_slice(rest, 8, rest.n);
+    else
+        rest = STR_NULL;
+    if (rest.n == 0 || rest.p[0] == '/' || rest.p[0] == '?' || rest.p[0] == '#')
+        return err_set(c, ERR_INVALID, "endpointUrl: must be an absolute http or https URL");
+    return ERR_OK;
+}
+
+static err_t check(struct ctx *c, const struct pb_register_function_request *in)
+{
+    TRY(function_id_check(c, in->id));
+    TRY(check_triggers(c, in));
+    TRY(check_retry(c, in->retry));
+    if (in->timeout_ms < 0)
+        return err_set(c, ERR_INVALID, "timeoutMs: must not be negative");
+    TRY(check_flow(c, in));
+    TRY(check_endpoint(c, in));
+    return refuse_unbuilt(c, in);
+}
+
+/* ---- the configuration -------------------------------------------------------------------------
+ */
+
+static void fill_defaults(struct ctx *c, struct pb_register_function_request *r)
+{
+    struct pb_retry_config *retry = NEW(c->arena, struct pb_retry_config);
+
+    if (r->retry != NULL)
+        *retry = *r->retry;
+    if (retry->max_attempts == 0)
+        retry->max_attempts = RETRY_ATTEMPTS;
+    if (retry->initial_delay_ms == 0)
+        retry->initial_delay_ms = RETRY_DELAY_MS;
+    if (retry->backoff_factor == 0)
+        retry->backoff_factor = RETRY_BACKOFF;
+    if (retry->max_delay_ms == 0)
+        retry->max_delay_ms = RETRY_DELAY_MAX_MS;
+    r->retry = retry;
+    if (r->name.n == 0)
+        r->name = r->id;
+    if (r->timeout_ms == 0)
+        r->timeout_ms = TIMEOUT_MS;
+    r->preferred_mode = (int32_t)config_mode(r);
+    r->change_reason = STR_NULL;
+}
+
+err_t config_encode(struct ctx *c, const struct pb_register_function_request *r, str_t *out)
+{
+    struct buf b;
+
+    buf_init_arena(&b, c->arena, CONFIG_MAX);
+    pb_to_json(&b, &pb_register_function_request_desc, r, PB_RPC);
+    if (b.full)
+        return err_set(c, ERR_TOO_LARGE, "the configuration is larger than %zu bytes", CONFIG_MAX);
+    *out = buf_str(&b);
+    return ERR_OK;
+}
+
+err_t config_decode(struct ctx *c, str_t config, struct pb_register_function_request *out)
+{
+    struct pb_register_function_request r = { 0 };
+
+    if (pb_from_json(c, &pb_register_function_request_desc, config, &r) != ERR_OK)
+        return err_set(c, ERR_INTERNAL, "a stored function configuration cannot be read");
+    *out = r;
+    return ERR_OK;
+}
+
+/* Copies what struct function holds decoded. */
+static void apply(struct ctx *c, const struct pb_register_function_request *r, struct function *f)
+{
+    f->name = r->name;
+    f->description = r->description;
+    f->mode = config_mode(r);
+    f->actor_key = r->actor_key;
+    f->recording = r->recording;
+    f->triggers_n = r->triggers_n;
+    f->triggers = NEW_N(c->arena, struct trigger, r->triggers_n);
+    for (size_t i = 0; i < r->triggers_n; i++)
+        f->triggers[i] = (struct trigger){ .event = r->triggers[i].event,
+                                           .expression = r->triggers[i].expression,
+                                           .cron = r->triggers[i].cron };
+    f->retry = (struct retry_policy){ .max_attempts = r->retry->max_attempts,
+                                      .initial_delay_ms = r->retry->initial_delay_ms,
+                                      .max_delay_ms = r->retry->max_delay_ms,
+                                      .backoff_factor = r->retry->backoff_factor };
+}
+
+err_t function_make(struct ctx *c, const struct pb_register_function_request *in,
+                    struct function *out)
+{
+    struct pb_register_function_request r = *in;
+    struct function f = { .id = in->id, .version = 1, .status = FN_ACTIVE };
+
+    TRY(check(c, in));
+    fill_defaults(c, &r);
+    apply(c, &r, &f);
+    TRY(config_encode(c, &r, &f.config));
+    *out = f;
+    return ERR_OK;
+}
+
+err_t function_decode(struct ctx *c, struct function *f)
+{
+    struct pb_register_function_request r = { 0 };
+
+    TRY(config_decode(c, f->config, &r));
+    fill_defaults(c, &r);
+    apply(c, &r, f);
+    return ERR_OK;
+}
