@@ -45,7 +45,7 @@ static const struct http_limits *conn_limits(const struct conn *conn)
     return &conn->hl->server->o.limits;
 }
 
-/* ---- birth and death ----------------------------------------------------------------- */
+/* ---- birth and death ---- */
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -206,8 +206,7 @@ void conn_drop(struct conn *conn)
     mem_free(conn);
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 /* After the last reply: shut our side and read on for a while, since closing with unread bytes
  * would make the kernel reset the connection and take the reply away from the client. */
@@ -349,8 +348,7 @@ static void conn_fail(struct conn *conn, int status, const char *detail)
     conn_send(conn, &res);
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static void conn_dispatch(struct conn *conn)
 {
@@ -520,8 +518,7 @@ static void conn_input(struct conn *conn, str_t in)
     }
 }
 
-/* ---- deadlines
- * ----------------------------------------------------------------------------------- */
+/* ---- deadlines ---- */
 
 static void conn_expired(struct conn *conn)
 {

@@ -60,7 +60,7 @@ static int h1_refuse(struct h1 *p, int status, const char *detail)
     return HPE_USER;
 }
 
-/* ---- callbacks of llhttp ------------------------------------------------------------- */
+/* ---- callbacks of llhttp ---- */
 
 static void span_add(const struct h1 *p, struct span *s, const char *at, size_t n)
 {
@@ -198,8 +198,7 @@ static int h1_refuse_as(struct h1 *p, llhttp_errno_t e)
     }
 }
 
-/* ---- the head
- * -------------------------------------------------------------------------------------- */
+/* ---- the head ---- */
 
 /* A line is complete; its CR is counted in line_n. True when the head is. */
 static bool scan_line(struct h1 *p)
@@ -418,8 +417,7 @@ static enum h1_event feed_head(struct h1 *p, str_t bytes, size_t *used)
     return H1_HEAD;
 }
 
-/* ---- the body
- * -------------------------------------------------------------------------------------- */
+/* ---- the body ---- */
 
 static enum h1_event feed_body(struct h1 *p, str_t bytes, size_t *used)
 {
@@ -448,8 +446,7 @@ static enum h1_event feed_body(struct h1 *p, str_t bytes, size_t *used)
     return H1_MORE;
 }
 
-/* ---- the interface
- * --------------------------------------------------------------------------------- */
+/* ---- the interface ---- */
 
 struct h1 *h1_new(void)
 {

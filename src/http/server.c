@@ -21,8 +21,7 @@
 #define HEAD_OUT_BYTES_MAX (256 * 1024)
 #define URL_BYTES_MAX (16 * 1024)
 
-/* ---- accepting
- * ----------------------------------------------------------------------------------- */
+/* ---- accepting ---- */
 
 static void on_accept(uv_poll_t *poll, int status, int events);
 
@@ -115,8 +114,7 @@ static void accept_close(struct http_server *s)
     }
 }
 
-/* ---- binding
- * ------------------------------------------------------------------------------------- */
+/* ---- binding ---- */
 
 static int bind_one(const struct addrinfo *ai)
 {
@@ -182,8 +180,7 @@ static err_t server_bind(struct ctx *c, struct http_server *s)
     return ERR_OK;
 }
 
-/* ---- start and stop
- * ------------------------------------------------------------------------------ */
+/* ---- start and stop ---- */
 
 static void on_drain(struct loop_msg *m)
 {
