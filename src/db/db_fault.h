@@ -1,5 +1,5 @@
-/* Injected faults for tests: the k-th call of this layer from now on fails with the given error, on the
- * calling thread's connections of either database. */
+/* Injected faults for tests: the k-th call of this layer from now on fails with the given error, on
+ * the calling thread's connections of either database. */
 #pragma once
 
 #include "base/err.h"
