@@ -1,0 +1,86 @@
+/* Sums over the table counters. */
+#include "store/overview.h"
+
+#define KINDS_MAX 64
+
+static const struct sql totals = {
+    "SELECT kind, CAST(SUM(n) AS BIGINT) FROM counters WHERE env = $env GROUP BY kind ORDER BY kind"
+};
+
+static const struct sql total_of = { "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM counters "
+                                     "WHERE env = $env AND fn = 0 AND kind = $1" };
+
+static const struct sql workers_alive = {
+    "SELECT COUNT(*) FROM workers WHERE env = $env AND last_seen >= $1"
+};
+
+static const struct sql run_totals = {
+    "SELECT e.id, f.id, c.kind, CAST(SUM(c.n) AS BIGINT) FROM counters c "
+    "JOIN functions f ON f.key = c.fn JOIN environments e ON e.key = c.env "
+    "WHERE c.kind < $1 GROUP BY e.id, f.id, c.kind ORDER BY e.id, f.id, c.kind"
+};
+
+err_t store_totals(struct ctx *c, struct total **out, size_t *n)
+{
+    struct total *list = NEW_N(c->arena, struct total, KINDS_MAX);
+    struct db_rows r;
+    size_t have = 0;
+
+    TRY(db_query(c, &totals, ARGS_NONE, &r));
+    while (have < KINDS_MAX && db_row(&r))
+        list[have++] = (struct total){ .kind = db_int(&r, 0), .n = db_int(&r, 1) };
+    TRY(db_end(&r));
+    *out = list;
+    *n = have;
+    return ERR_OK;
+}
+
+static err_t one_int(struct ctx *c, const struct sql *q, struct db_args args, int64_t *out)
+{
+    struct db_rows r;
+    int64_t v = 0;
+
+    TRY(db_query(c, q, args, &r));
+    if (db_row(&r))
+        v = db_int(&r, 0);
+    TRY(db_end(&r));
+    *out = v;
+    return ERR_OK;
+}
+
+err_t store_total_of(struct ctx *c, int64_t kind, int64_t *out)
+{
+    return one_int(c, &total_of, ARGS(DB_INT(kind)), out);
+}
+
+err_t store_workers_alive(struct ctx *c, int64_t since_ms, int64_t *out)
+{
+    return one_int(c, &workers_alive, ARGS(DB_INT(since_ms)), out);
+}
+
+err_t store_run_totals(struct ctx *c, int64_t kind_end, struct run_total **out, size_t *n)
+{
+    struct run_total *list = NULL;
+    size_t have = 0, cap = 0;
+    struct db_rows r;
+
+    TRY(db_query(c, &run_totals, ARGS(DB_INT(kind_end)), &r));
+    while (db_row(&r)) {
+        if (have == cap) {
+            struct run_total *more = NEW_N(c->arena, struct run_total, cap == 0 ? 64 : cap * 2);
+
+            if (have > 0)
+                memcpy(more, list, have * sizeof(*list));
+            list = more;
+            cap = cap == 0 ? 64 : cap * 2;
+        }
+        list[have++] = (struct run_total){ .environment = db_str(&r, 0),
+                                           .function_id = db_str(&r, 1),
+                                           .status = db_int(&r, 2),
+                                           .n = db_int(&r, 3) };
+    }
+    TRY(db_end(&r));
+    *out = list;
+    *n = have;
+    return ERR_OK;
+}
