@@ -51,11 +51,16 @@ struct call {
     struct loop *loop;
     err_t result;
     bool timed_out; /* run again because the time it parked for is up */
+    size_t bytes;   /* set by the maker: what it counts against the 4 MiB of a batch; may stay 0 */
 
     /* txn's own */
     struct loop_msg msg;
     struct call *prev, *next;
     struct call_park *park;
+    enum call_kind next_kind; /* what txn_next asked for */
+    err_t (*next_run)(struct ctx *c);
+    uint64_t seen; /* signals raised when it was taken from its queue */
+    void *waiter;  /* of txn_run */
     uint32_t state;
     bool cancelled;
 };
@@ -74,11 +79,13 @@ struct txn_hooks {
 
 struct txn_opts {
     struct db *db;
+    struct db_conn *writer; /* SQLite: an open write connection that txn takes over, or NULL */
     int threads; /* readers on SQLite, executors on PostgreSQL; 0: single-threaded */
-    const struct clock *clock;
+    const struct clock *clock; /* NULL: the process's clock */
     struct txn_hooks hooks;
     void *app;            /* becomes c->app */
-    int64_t slot;         /* node slot for ids */
+    int64_t slot;         /* node slot for ids; each further thread that makes ids takes the next one */
+    int64_t id_last;      /* ids are greater than this one: what an earlier process gave out */
     uint64_t seed;        /* 0: random */
     size_t waiting_max;   /* default 4096 */
 };
