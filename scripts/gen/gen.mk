@@ -15,3 +15,5 @@ $(BUILD)/gen/proto/ironflow.h $(BUILD)/gen/proto/ironflow.c &: $(BUILD)/gen-tool
 	@mkdir -p $(@D)
 	@echo "GEN     $(BUILD)/gen/proto/ironflow.h"
 	@$(BUILD)/gen-tools/proto_gen $(BUILD)/gen/proto/ironflow.h $(BUILD)/gen/proto/ironflow.c $(PROTOS)
+
+include scripts/gen/sql.mk

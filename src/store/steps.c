@@ -1,0 +1,177 @@
+/* SQL of the table steps. */
+#include "store/steps.h"
+
+#include "db/db.h"
+#include "store/rows.h"
+
+#define STEP_HEAD                                                                       \
+    "id, run_id, step_id, name, type, sequence, status, attempt, duration_ms, "         \
+    "started_at, ended_at, wake_at, patched_at, compensation_for"
+#define STEP_COLS STEP_HEAD ", input, output, error, original_output, patched_by"
+
+static void head_read(const struct db_rows *r, struct step *out)
+{
+    *out = (struct step){
+        .id = db_int(r, 0),
+        .run_id = db_int(r, 1),
+        .step_id = db_str(r, 2),
+        .name = db_str(r, 3),
+        .type = (enum step_type)db_int(r, 4),
+        .sequence = db_int(r, 5),
+        .status = (enum step_status)db_int(r, 6),
+        .attempt = db_int(r, 7),
+        .duration_ms = db_int(r, 8),
+        .started_at = db_int(r, 9),
+        .ended_at = db_int(r, 10),
+        .wake_at = db_int(r, 11),
+        .patched_at = db_int(r, 12),
+        .compensation_for = db_str(r, 13),
+    };
+}
+
+static void step_read(const struct db_rows *r, struct step *out)
+{
+    head_read(r, out);
+    out->input = db_str(r, 14);
+    out->output = db_str(r, 15);
+    out->error = db_str(r, 16);
+    out->original_output = db_str(r, 17);
+    out->patched_by = db_str(r, 18);
+}
+
+static int64_t hash_of(str_t step_id)
+{
+    return (int64_t)str_hash(step_id);
+}
+
+err_t store_step_add(struct ctx *c, const struct step *s, bool *added)
+{
+    static const struct sql q = {
+        "INSERT INTO steps (id, env, run_id, step_hash, step_id, name, type, sequence, status, "
+        "input, output, error, attempt, duration_ms, started_at, ended_at, wake_at, patched_at, "
+        "compensation_for) VALUES ($1, $env, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
+        "$14, $15, $16, 0, $17) ON CONFLICT (run_id, step_hash) DO NOTHING"
+    };
+    int64_t n = 0;
+
+    TRY(db_exec(c, &q,
+                ARGS(DB_INT(s->id), DB_INT(s->run_id), DB_INT(hash_of(s->step_id)),
+                     DB_TEXT(s->step_id), DB_TEXT(s->name), DB_INT(s->type), DB_INT(s->sequence),
+                     DB_INT(s->status), DB_BLOB_OR_NULL(s->input), DB_BLOB_OR_NULL(s->output),
+                     DB_BLOB_OR_NULL(s->error), DB_INT(s->attempt), DB_INT(s->duration_ms),
+                     DB_INT(s->started_at), DB_INT(s->ended_at), DB_INT(s->wake_at),
+                     DB_TEXT_OR_NULL(s->compensation_for)),
+                &n));
+    *added = n == 1;
+    return ERR_OK;
+}
+
+err_t store_step_find(struct ctx *c, int64_t run_id, str_t step_id, struct step *out)
+{
+    static const struct sql q = { "SELECT " STEP_HEAD " FROM steps "
+                                  "WHERE run_id = $1 AND step_hash = $2 AND env = $env" };
+    struct step s = { 0 };
+    struct db_rows r;
+    bool found;
+
+    TRY(db_query(c, &q, ARGS(DB_INT(run_id), DB_INT(hash_of(step_id))), &r));
+    found = db_row(&r);
+    if (found)
+        head_read(&r, &s);
+    TRY(db_end(&r));
+    if (!found)
+        return err_set(c, ERR_NOT_FOUND, "step not found");
+    if (!str_eq(s.step_id, step_id))
+        return err_set(c, ERR_INVALID, "step id " STR_FMT " collides with another of the run",
+                       STR_ARG(str_slice(step_id, 0, 100)));
+    *out = s;
+    return ERR_OK;
+}
+
+err_t store_step_get(struct ctx *c, int64_t id, struct step *out)
+{
+    static const struct sql q = { "SELECT " STEP_COLS
+                                  " FROM steps WHERE id = $1 AND env = $env" };
+    struct db_rows r;
+    bool found;
+
+    TRY(db_query(c, &q, ARGS(DB_INT(id)), &r));
+    found = db_row(&r);
+    if (found)
+        step_read(&r, out);
+    TRY(db_end(&r));
+    return found ? ERR_OK : err_set(c, ERR_NOT_FOUND, "step not found");
+}
+
+static err_t changed_one(struct ctx *c, int64_t n)
+{
+    return n == 1 ? ERR_OK : err_set(c, ERR_INTERNAL, "a step row is gone");
+}
+
+err_t store_step_put(struct ctx *c, const struct step *s)
+{
+    static const struct sql q = {
+        "UPDATE steps SET name = $2, type = $3, status = $4, output = $5, error = $6, "
+        "attempt = $7, duration_ms = $8, started_at = $9, ended_at = $10, wake_at = $11, "
+        "compensation_for = $12 WHERE id = $1 AND env = $env"
+    };
+    int64_t n = 0;
+
+    TRY(db_exec(c, &q,
+                ARGS(DB_INT(s->id), DB_TEXT(s->name), DB_INT(s->type), DB_INT(s->status),
+                     DB_BLOB_OR_NULL(s->output), DB_BLOB_OR_NULL(s->error), DB_INT(s->attempt),
+                     DB_INT(s->duration_ms), DB_INT(s->started_at), DB_INT(s->ended_at),
+                     DB_INT(s->wake_at), DB_TEXT_OR_NULL(s->compensation_for)),
+                &n));
+    return changed_one(c, n);
+}
+
+err_t store_step_status(struct ctx *c, const struct step *s)
+{
+    static const struct sql q = {
+        "UPDATE steps SET status = $2, error = COALESCE($3, error), ended_at = $4, "
+        "duration_ms = $5 WHERE id = $1 AND env = $env"
+    };
+    int64_t n = 0;
+
+    TRY(db_exec(c, &q,
+                ARGS(DB_INT(s->id), DB_INT(s->status), DB_BLOB_OR_NULL(s->error),
+                     DB_INT(s->ended_at), DB_INT(s->duration_ms)),
+                &n));
+    return changed_one(c, n);
+}
+
+err_t store_step_list(struct ctx *c, int64_t run_id, enum step_status status, struct step **out,
+                      size_t *n)
+{
+    static const struct sql q = { "SELECT " STEP_COLS " FROM steps WHERE run_id = $1 "
+                                  "AND env = $env AND ($2 = 0 OR status = $2) "
+                                  "ORDER BY sequence, id" };
+    struct rows_of rows = ROWS_OF(struct step);
+    struct db_rows r;
+
+    TRY(db_query(c, &q, ARGS(DB_INT(run_id), DB_INT(status)), &r));
+    while (db_row(&r))
+        step_read(&r, rows_next(c, &rows));
+    TRY(db_end(&r));
+    *out = rows.items;
+    *n = rows.n;
+    return ERR_OK;
+}
+
+err_t store_step_open(struct ctx *c, int64_t run_id, struct step **out, size_t *n)
+{
+    static const struct sql q = { "SELECT " STEP_HEAD " FROM steps WHERE run_id = $1 "
+                                  "AND env = $env AND status IN (1, 2, 5, 6) "
+                                  "ORDER BY sequence, id" };
+    struct rows_of rows = ROWS_OF(struct step);
+    struct db_rows r;
+
+    TRY(db_query(c, &q, ARGS(DB_INT(run_id)), &r));
+    while (db_row(&r))
+        head_read(&r, rows_next(c, &rows));
+    TRY(db_end(&r));
+    *out = rows.items;
+    *n = rows.n;
+    return ERR_OK;
+}

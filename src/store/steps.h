@@ -1,0 +1,21 @@
+/* Rows of steps, one for every (run, step id). */
+#pragma once
+
+#include "engine/types.h"
+
+/* Stores a new step; *added is false, and nothing happened, when the run has a row of this step id
+ * (or of one with the same hash: store_step_find tells). */
+NODISCARD err_t store_step_add(struct ctx *c, const struct step *s, bool *added);
+/* By run and step id, without its payloads. ERR_NOT_FOUND; ERR_INVALID when another id has the hash. */
+NODISCARD err_t store_step_find(struct ctx *c, int64_t run_id, str_t step_id, struct step *out);
+/* By record id, whole. ERR_NOT_FOUND. */
+NODISCARD err_t store_step_get(struct ctx *c, int64_t id, struct step *out);
+/* Status, result and times of a stored step. */
+NODISCARD err_t store_step_put(struct ctx *c, const struct step *s);
+/* Status and end, and the error when there is one; the other payloads stay. */
+NODISCARD err_t store_step_status(struct ctx *c, const struct step *s);
+/* Whole rows in sequence order; only those with this status, or all when it is 0. */
+NODISCARD err_t store_step_list(struct ctx *c, int64_t run_id, enum step_status status,
+                                struct step **out, size_t *n);
+/* Steps that have not ended, without payloads. */
+NODISCARD err_t store_step_open(struct ctx *c, int64_t run_id, struct step **out, size_t *n);
