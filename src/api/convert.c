@@ -1,0 +1,185 @@
+/* From the engine's values to the messages of the contract. Payloads are handed on as the bytes
+ * that came in; enums have the same numbers in both worlds. */
+#include "api/convert.h"
+
+#include "svc/registry.h"
+#include "svc/runs.h"
+
+str_t api_id(struct ctx *c, enum id_kind kind, int64_t id)
+{
+    return id == 0 ? STR_NULL : id_text(c->arena, kind, id);
+}
+
+str_t *api_run_ids(struct ctx *c, const int64_t *ids, size_t n)
+{
+    str_t *texts = NEW_N(c->arena, str_t, n + 1);
+
+    for (size_t i = 0; i < n; i++)
+        texts[i] = id_text(c->arena, ID_RUN, ids[i]);
+    return texts;
+}
+
+err_t api_id_parse(struct ctx *c, enum id_kind kind, const char *what, str_t text, int64_t *out)
+{
+    if (text.n == 0)
+        return err_set(c, ERR_INVALID, "%s id is required", what);
+    if (!id_parse(kind, text, out))
+        return err_set(c, ERR_NOT_FOUND, "%s not found", what);
+    return ERR_OK;
+}
+
+struct pb_error *api_error(struct ctx *c, str_t json)
+{
+    struct pb_error *e;
+    str_t v;
+
+    if (json.n == 0)
+        return NULL;
+    e = NEW(c->arena, struct pb_error);
+    if (json_get(json, S("message"), &v))
+        (void)json_string(c->arena, v, &e->message);
+    if (json_get(json, S("code"), &v))
+        (void)json_string(c->arena, v, &e->code);
+    if (json_get(json, S("stack"), &v))
+        (void)json_string(c->arena, v, &e->stack);
+    if (json_get(json, S("retryable"), &v))
+        e->retryable = str_eq(v, S("true"));
+    if (json_get(json, S("details"), &v) && json_type(v) == JSON_OBJECT)
+        e->details = v;
+    if (e->message.n == 0)
+        e->message = e->code.n > 0 ? e->code : S("unknown error");
+    return e;
+}
+
+static str_t pause_word(enum pause_reason r)
+{
+    switch (r) {
+    case PAUSE_NONE:
+        break;
+    case PAUSE_SLEEP:
+        return S("sleep");
+    case PAUSE_WAIT_EVENT:
+        return S("wait_event");
+    case PAUSE_INJECTION:
+        return S("injection");
+    }
+    return STR_NULL;
+}
+
+static str_t function_id(const struct registry *reg, int64_t key)
+{
+    const struct function *fn = registry_by_key(reg, key);
+
+    return fn ? fn->id : STR_NULL;
+}
+
+static void run_fill(struct ctx *c, const struct registry *reg, const struct run *r,
+                     struct pb_run *out)
+{
+    *out = (struct pb_run){
+        .id = api_id(c, ID_RUN, r->id),
+        .function_id = function_id(reg, r->fn),
+        .event_id = api_id(c, ID_EVENT, r->event_id),
+        .execution_mode = (int32_t)r->mode,
+        .worker_id = r->worker,
+        .actor_id = r->actor,
+        .output = r->output,
+        .error = api_error(c, r->error),
+        .status = (int32_t)r->status,
+        .attempt = r->attempt,
+        .max_attempts = r->max_attempts,
+        .started_at = r->started_at,
+        .ended_at = r->ended_at,
+        .created_at = id_ms(r->id),
+        .updated_at = r->updated_at,
+        .pause_requested = r->pause_requested,
+        .pause_reason = pause_word(r->pause_reason),
+        .function_version = r->fn_version,
+        .parent_run_id = api_id(c, ID_RUN, r->parent_run),
+        .parent_step_id = r->parent_step,
+        .cancellation_cause = r->cancellation_cause,
+    };
+}
+
+err_t api_runs(struct ctx *c, const struct run *runs, size_t n, struct pb_run *out)
+{
+    const struct registry *reg = NULL;
+
+    TRY(svc_registry(c, &reg));
+    for (size_t i = 0; i < n; i++) {
+        struct event e = { 0 };
+
+        run_fill(c, reg, &runs[i], &out[i]);
+        TRY(svc_run_input(c, &runs[i], &e));
+        out[i].input = e.data;
+        out[i].event_name = e.name;
+    }
+    return ERR_OK;
+}
+
+static bool has_ended(const struct run *r)
+{
+    return r->status == RUN_COMPLETED || r->status == RUN_FAILED || r->status == RUN_CANCELLED;
+}
+
+err_t api_run_results(struct ctx *c, const struct run *runs, size_t n, struct pb_run_result **out)
+{
+    struct pb_run_result *results = NEW_N(c->arena, struct pb_run_result, n + 1);
+    const struct registry *reg = NULL;
+
+    TRY(svc_registry(c, &reg));
+    for (size_t i = 0; i < n; i++) {
+        const struct run *r = &runs[i];
+        int64_t end = has_ended(r) ? r->ended_at : c->now_ms;
+
+        results[i] = (struct pb_run_result){
+            .run_id = api_id(c, ID_RUN, r->id),
+            .function_id = function_id(reg, r->fn),
+            .status = (int32_t)r->status,
+            .output = r->output,
+            .error = api_error(c, r->error),
+            .duration_ms = r->started_at > 0 && end > r->started_at ? end - r->started_at : 0,
+            .wait_timed_out = !has_ended(r),
+        };
+    }
+    *out = results;
+    return ERR_OK;
+}
+
+/* The first invoke marks a function; from then on its triggers end with the implicit one. */
+static void add_invoke_trigger(struct ctx *c, const struct function *fn, struct pb_function *out)
+{
+    str_t event = str_printf(c->arena, "ironflow.invoke." STR_FMT, STR_ARG(fn->id));
+    struct pb_trigger *list;
+
+    for (size_t i = 0; i < out->triggers_n; i++)
+        if (str_eq(out->triggers[i].event, event))
+            return;
+    list = NEW_N(c->arena, struct pb_trigger, out->triggers_n + 1);
+    for (size_t i = 0; i < out->triggers_n; i++)
+        list[i] = out->triggers[i];
+    list[out->triggers_n].event = event;
+    out->triggers = list;
+    out->triggers_n++;
+}
+
+err_t api_function(struct ctx *c, const struct function *fn, struct pb_function *out)
+{
+    if (fn->config.n > 0)
+        TRY(pb_from_json(c, &pb_function_desc, fn->config, out));
+    out->id = fn->id;
+    out->name = fn->name.n > 0 ? fn->name : fn->id;
+    out->description = fn->description;
+    out->preferred_mode = (int32_t)fn->mode;
+    out->status = (int32_t)fn->status;
+    out->version = fn->version;
+    out->created_at = fn->created_at;
+    out->updated_at = fn->updated_at;
+    if (!out->retry)
+        out->retry = NEW(c->arena, struct pb_retry_config);
+    *out->retry = (struct pb_retry_config){ fn->retry.max_attempts, fn->retry.initial_delay_ms,
+                                            fn->retry.backoff_factor, fn->retry.max_delay_ms };
+    if (fn->invoked)
+        add_invoke_trigger(c, fn, out);
+    return ERR_OK;
+}

@@ -1,0 +1,180 @@
+/* Runs and their steps: list, read, cancel. */
+#include "svc/runs.h"
+
+#include "api/convert.h"
+#include "api/handlers.h"
+
+enum { LIST_DEFAULT = 50, LIST_MAX = 1000 };
+
+err_t api_run_get(struct ctx *c, struct api_call *a)
+{
+    const struct pb_get_run_request *in = a->in;
+    struct run run = { 0 };
+    int64_t id = 0;
+
+    TRY(api_id_parse(c, ID_RUN, "run", in->id, &id));
+    TRY(svc_run_get(c, id, &run));
+    return api_runs(c, &run, 1, a->out);
+}
+
+static err_t runs_out(struct ctx *c, const struct run *runs, size_t n, struct pb_run **out)
+{
+    *out = NEW_N(c->arena, struct pb_run, n + 1);
+    return api_runs(c, runs, n, *out);
+}
+
+static uint32_t status_bits(const int32_t *list, size_t n)
+{
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (list[i] > 0 && list[i] < RUN_STATUS_COUNT)
+            bits |= 1u << list[i];
+    return bits;
+}
+
+err_t api_run_list(struct ctx *c, struct api_call *a)
+{
+    const struct pb_rest_list_runs_query *in = a->in;
+    struct pb_rest_run_list *out = a->out;
+    struct run_filter f = { .function_id = in->function_id,
+                            .statuses = status_bits(in->status, in->status_n),
+                            .since_ms = in->since,
+                            .until_ms = in->until };
+    struct run *runs = NULL;
+
+    if (in->search.n > 0 || in->event_id.n > 0)
+        return err_set(c, ERR_UNIMPLEMENTED, "%s: not supported by this release",
+                       in->search.n > 0 ? "search" : "event_id");
+    TRY(api_limit(c, "limit", in->limit, LIST_DEFAULT, LIST_MAX, &f.limit));
+    TRY(api_limit(c, "offset", in->offset, 0, INT64_MAX, &f.offset));
+    TRY(svc_run_list(c, &f, &runs, &out->runs_n, &out->total_count));
+    out->count = (int64_t)out->runs_n;
+    return runs_out(c, runs, out->runs_n, &out->runs);
+}
+
+/* The cursor is the id of the last run of the page before. */
+err_t api_run_list_rpc(struct ctx *c, struct api_call *a)
+{
+    const struct pb_list_runs_request *in = a->in;
+    struct pb_list_runs_response *out = a->out;
+    struct run_filter f = { .function_id = in->function_id,
+                            .statuses = status_bits(in->statuses, in->statuses_n) |
+                                        status_bits(&in->status, 1),
+                            .since_ms = in->since,
+                            .until_ms = in->until };
+    struct run *runs = NULL;
+    int64_t limit;
+
+    if (in->search.n > 0 || in->event_id.n > 0)
+        return err_set(c, ERR_UNIMPLEMENTED, "%s: not supported by this release",
+                       in->search.n > 0 ? "search" : "event_id");
+    if (in->cursor.n > 0 && !id_parse(ID_RUN, in->cursor, &f.before_id))
+        return err_set(c, ERR_INVALID, "cursor: not a cursor of this list");
+    TRY(api_limit(c, "limit", in->limit, LIST_DEFAULT, LIST_MAX, &limit));
+    TRY(api_limit(c, "offset", in->offset, 0, INT64_MAX, &f.offset));
+    f.limit = limit + 1; /* one more tells whether there is a next page */
+    TRY(svc_run_list(c, &f, &runs, &out->runs_n, &out->total_count));
+    if ((int64_t)out->runs_n > limit) {
+        out->runs_n = (size_t)limit;
+        out->next_cursor = api_id(c, ID_RUN, runs[limit - 1].id);
+    }
+    return runs_out(c, runs, out->runs_n, &out->runs);
+}
+
+static err_t steps_of(struct ctx *c, const struct api_call *a, struct step **out, size_t *n)
+{
+    const struct pb_get_run_steps_request *in = a->in;
+    int64_t id = 0;
+
+    TRY(api_id_parse(c, ID_RUN, "run", in->run_id, &id));
+    return svc_run_steps(c, id, out, n);
+}
+
+err_t api_run_steps(struct ctx *c, struct api_call *a)
+{
+    struct pb_rest_step_list *out = a->out;
+    struct step *steps = NULL;
+    size_t n = 0;
+
+    TRY(steps_of(c, a, &steps, &n));
+    out->steps = NEW_N(c->arena, struct pb_rest_step, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        const struct step *s = &steps[i];
+
+        out->steps[i] = (struct pb_rest_step){
+            .id = api_id(c, ID_STEP, s->id),
+            .run_id = api_id(c, ID_RUN, s->run_id),
+            .step_id = s->step_id,
+            .name = s->name,
+            .step_type = (int32_t)s->type,
+            .sequence = s->sequence,
+            .status = (int32_t)s->status,
+            .input = s->input,
+            .output = s->output,
+            .error = s->error,
+            .attempt = s->attempt,
+            .duration_ms = s->duration_ms,
+            .started_at = s->started_at,
+            .ended_at = s->ended_at,
+            .original_output = s->original_output,
+            .patched_at = s->patched_at,
+            .patched_by = s->patched_by,
+            .compensation_for = s->compensation_for,
+        };
+    }
+    out->steps_n = n;
+    return ERR_OK;
+}
+
+static void step_out(struct ctx *c, const struct step *s, struct pb_step *out)
+{
+    *out = (struct pb_step){
+        .id = api_id(c, ID_STEP, s->id),
+        .run_id = api_id(c, ID_RUN, s->run_id),
+        .step_id = s->step_id,
+        .step_type = (int32_t)s->type,
+        .sequence = s->sequence,
+        .status = (int32_t)s->status,
+        .input = s->input,
+        .output = s->output,
+        .error = api_error(c, s->error),
+        .attempt = s->attempt,
+        .duration_ms = s->duration_ms > INT32_MAX ? INT32_MAX : s->duration_ms,
+        .started_at = s->started_at,
+        .ended_at = s->ended_at,
+        .original_output = s->original_output,
+        .patched_at = s->patched_at,
+        .patched_by = s->patched_by,
+        .compensation_for = s->compensation_for,
+        .duration_ms_full = s->duration_ms,
+        .has_duration_ms_full = true,
+        .sleep_until = s->wake_at,
+        .created_at = id_ms(s->id),
+    };
+}
+
+err_t api_run_steps_rpc(struct ctx *c, struct api_call *a)
+{
+    struct pb_get_run_steps_response *out = a->out;
+    struct step *steps = NULL;
+    size_t n = 0;
+
+    TRY(steps_of(c, a, &steps, &n));
+    out->steps = NEW_N(c->arena, struct pb_step, n + 1);
+    for (size_t i = 0; i < n; i++)
+        step_out(c, &steps[i], &out->steps[i]);
+    out->steps_n = n;
+    return ERR_OK;
+}
+
+err_t api_run_cancel(struct ctx *c, struct api_call *a)
+{
+    const struct pb_cancel_run_request *in = a->in;
+    struct run run = { 0 };
+    int64_t id = 0;
+
+    TRY(api_id_parse(c, ID_RUN, "run", in->id, &id));
+    TRY(svc_run_cancel(c, id, in->reason, &run));
+    return api_runs(c, &run, 1, a->out);
+}
