@@ -397,7 +397,7 @@ void json_put_double(struct json_out *w, double v)
         buf_append(w->b, S("null"));
         return;
     }
-    if (fabs(v) < 9007199254740992.0 && v == (double)(int64_t)v) {
+    if (fabs(v) < 9007199254740992.0 && v == (double)(int64_t)v && !(v == 0 && signbit(v))) {
         buf_i64(w->b, (int64_t)v);
         return;
     }

@@ -341,6 +341,7 @@ static void doubles_are_written_short_and_exact(void **state)
     (void)state;
     assert_str(written_double(3), "3");
     assert_str(written_double(-0.1), "-0.1");
+    assert_str(written_double(-0.0), "-0");
     assert_str(written_double(1e300), "1e+300");
     assert_str(written_double(0.1 + 0.2), "0.30000000000000004");
     assert_str(written_double(9007199254740993.0), "9007199254740992");

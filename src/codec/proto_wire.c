@@ -438,7 +438,8 @@ static void put_mask(struct buf *b, unsigned number, str_t mask)
     str_t path;
 
     while (str_cut(&mask, ',', &path))
-        pb_put_bytes(b, 1, path);
+        if (path.n > 0)
+            pb_put_bytes(b, 1, path);
     pb_put_close(b, at);
 }
 

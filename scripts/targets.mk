@@ -1,0 +1,2 @@
+# Targets that live beside what they serve.
+-include fuzz/fuzz.mk
