@@ -46,6 +46,7 @@ struct h1 {
     char *body;
     size_t body_n, body_cap;
     uint64_t body_raw; /* bytes taken since the head */
+    char last;         /* the last of them */
 
     int status; /* of the failure; 0: none */
     const char *detail;
@@ -85,6 +86,8 @@ static int on_name(llhttp_t *ll, const char *at, size_t n)
 
     if (p->head_done)
         return h1_refuse(p, 400, "trailers are not accepted");
+    if (n == 0)
+        return 0;
     if (!p->in_name) {
         if (p->headers_n == H1_HEADERS_MAX)
             return h1_refuse(p, 431, "too many header fields");
@@ -110,6 +113,8 @@ static int on_name_end(llhttp_t *ll)
 {
     struct h1 *p = ll->data;
 
+    if (!p->in_name) /* llhttp lets a colon begin a line */
+        return h1_refuse(p, 400, "malformed request: a header without a name");
     p->in_name = false;
     return 0;
 }
@@ -430,6 +435,10 @@ static enum h1_event feed_body(struct h1 *p, str_t bytes, size_t *used)
     llhttp_errno_t e = llhttp_execute(&p->ll, bytes.p, bytes.n);
     if (p->complete && (e == HPE_PAUSED || e == HPE_PAUSED_UPGRADE)) {
         *used = (size_t)(llhttp_get_error_pos(&p->ll) - bytes.p);
+        if (p->head.chunked && (*used > 1 ? bytes.p[*used - 2] : p->last) != '\r') {
+            h1_refuse(p, 400, "malformed request: bare line feed");
+            return H1_FAIL;
+        }
         p->state = ST_END;
         return H1_DONE;
     }
@@ -438,6 +447,7 @@ static enum h1_event feed_body(struct h1 *p, str_t bytes, size_t *used)
         return H1_FAIL;
     }
     *used = bytes.n;
+    p->last = bytes.p[bytes.n - 1];
     p->body_raw += bytes.n;
     if (p->body_raw > CHUNK_OVERHEAD_FREE + (uint64_t)p->body_n * CHUNK_OVERHEAD_FACTOR) {
         h1_refuse(p, 400, "malformed request: more framing than body");
@@ -475,6 +485,7 @@ void h1_start(struct h1 *p, struct arena *a, const struct h1_limits *limits)
     p->url = (struct span){ 0 };
     p->headers_n = 0;
     p->body_raw = 0;
+    p->last = '\0';
     p->status = 0;
     p->detail = NULL;
 }

@@ -2,11 +2,10 @@
  * belongs to the thread of its loop, except the atomics of the server. */
 #pragma once
 
-#include <pthread.h>
 #include <stdatomic.h>
-#include <uv.h>
 
 #include "base/buf.h"
+#include "base/sync.h"
 #include "http/h1.h"
 #include "http/server.h"
 
