@@ -1,0 +1,28 @@
+# make test: everything, in the order of the cheapest first. SQLite and PostgreSQL run the same suites.
+E2E := $(wildcard tests/e2e/*.test.mjs)
+NODE := $(shell command -v node 2>/dev/null)
+E2E_FLAGS := --test --test-concurrency=2
+
+.PHONY: test e2e e2e-pg unit-pg
+test: check-quick unit fuzz-replay unit-sdk golden e2e test-pg tests-system
+	@echo "All tests passed."
+
+# Format and structure; the slow analyzers are `make check`.
+.PHONY: check-quick
+check-quick: check-format check-layers check-lengths check-banned check-contracts
+
+e2e: $(BUILD)/ironflow-san
+	@echo "E2E     sqlite"
+	@IRONFLOW_BIN=$(BUILD)/ironflow-san $(NODE) $(E2E_FLAGS) $(E2E)
+
+# A private PostgreSQL for the unit, contract and end-to-end suites, stopped whatever happens.
+.PHONY: test-pg
+test-pg: $(BUILD)/ironflow-san $(patsubst src/%.c,$(BUILD)/san/unit/%,$(filter src/db/% src/txn/% src/svc/% src/store/%,$(TESTS)))
+	@set -e; dir=$$(mktemp -d); trap 'sh tests/lib/pg.sh stop $$dir; rm -rf $$dir' EXIT INT TERM; \
+	url=$$(sh tests/lib/pg.sh start $$dir); export IRONFLOW_TEST_PG_URL="$$url"; \
+	for t in $(filter %_test,$^); do echo "TEST    $$t (postgresql)"; $$t; done; \
+	echo "E2E     postgresql"; IRONFLOW_BIN=$(BUILD)/ironflow-san $(NODE) $(E2E_FLAGS) $(E2E)
+
+# Crash, power loss and simulation: tests/<kind>/<kind>.mk add themselves.
+.PHONY: tests-system
+-include $(wildcard tests/*/*.mk)
