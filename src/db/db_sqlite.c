@@ -42,11 +42,10 @@ struct stmt {
     sqlite3_stmt *h;
     struct db_text info;
     bool writes;
-    bool open;      /* a result is being read */
-    bool stepped;   /* its next row is already there */
-    int rc;         /* of the last step */
-    uint64_t use;   /* counts results, so that a stale one is recognised */
-    int64_t before; /* changes of the connection when the result began */
+    bool open;    /* a result is being read */
+    bool stepped; /* its next row is already there */
+    int rc;       /* of the last step */
+    uint64_t use; /* counts results, so that a stale one is recognised */
 };
 
 enum control { BEGIN_WRITE, BEGIN_READ, COMMIT, ROLLBACK, CONTROL_COUNT };
@@ -278,15 +277,16 @@ static err_t sqlite_query(struct ctx *c, const struct sql *q, struct db_args arg
     struct stmt *s = NULL;
 
     TRY(stmt_ready(c, k, q, args, &s));
-    s->before = sqlite3_total_changes64(k->h);
+    int64_t before = sqlite3_total_changes64(k->h);
     s->rc = sqlite3_step(s->h);
     if (s->rc != SQLITE_ROW && s->rc != SQLITE_DONE)
         return stmt_fail(c, k, s, s->rc);
     s->stepped = true;
     s->open = true;
     k->open_results++;
+    /* A row of RETURNING is a change; SQLite adds it to its count only at the end. */
     if (s->writes)
-        k->base.tx.writes += sqlite3_total_changes64(k->h) != s->before;
+        k->base.tx.writes += s->rc == SQLITE_ROW || sqlite3_total_changes64(k->h) != before;
     s->use++;
     *out = (struct db_rows){ .c = c, .impl = s, .open = s->use };
     return ERR_OK;
