@@ -11,4 +11,5 @@ struct principal {
     str_t org_id; /* "org_default" */
     str_t roles;  /* comma list */
     int64_t env;  /* key's own environment, 0: any of the organization */
+    str_t env_id; /* the environment selected for this request (its key is c->env): "env_default" */
 };
