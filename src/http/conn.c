@@ -392,6 +392,7 @@ static void conn_body(struct conn *conn, bool first, bool more)
 static void conn_event(struct conn *conn, enum h1_event event, bool more)
 {
     const char *detail = NULL;
+    int status;
 
     switch (event) {
     case H1_MORE:
@@ -406,7 +407,8 @@ static void conn_event(struct conn *conn, enum h1_event event, bool more)
         conn_dispatch(conn);
         return;
     case H1_FAIL:
-        conn_fail(conn, h1_fault(conn->r->h1, &detail), detail);
+        status = h1_fault(conn->r->h1, &detail);
+        conn_fail(conn, status, detail);
         return;
     }
 }

@@ -1,0 +1,299 @@
+/* For the server's tests: a server with tiny limits and a handler that answers, holds or counts,
+ * and a client that is a plain socket. */
+#pragma once
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "base/sync.h"
+#include "base/test.h"
+#include "http/server.h"
+
+#define HELD_MAX 8
+#define LOOPS_MAX 4
+#define WAIT_MS 10000
+#define BIG_BYTES ((size_t)32 << 20)
+
+struct fixture {
+    struct arena arena;
+    struct ctx c;
+    struct http_server_opts opts;
+    struct http_server *s;
+    struct mutex lock; /* guards what follows */
+    struct http_req *held[HELD_MAX];
+    struct loop *loops[LOOPS_MAX];
+    size_t held_n, seen[LOOPS_MAX];
+    size_t handled, gone, half_closed, replied, undelivered;
+};
+
+/* ---- the server ---- */
+
+static inline void fixture_count_gone(struct http_req *req)
+{
+    struct fixture *f = req->user;
+
+    mutex_lock(&f->lock);
+    f->gone += req->gone;
+    f->half_closed += req->half_closed;
+    mutex_unlock(&f->lock);
+}
+
+static inline void fixture_seen(struct fixture *f, struct loop *l)
+{
+    size_t i = 0;
+
+    mutex_lock(&f->lock);
+    f->handled++;
+    while (i < LOOPS_MAX - 1 && f->loops[i] != NULL && f->loops[i] != l)
+        i++;
+    f->loops[i] = l;
+    f->seen[i]++;
+    mutex_unlock(&f->lock);
+}
+
+/* /echo: the body or the query; /none: 204; /big: 32 MiB; /inject: a header with a line end; /hold:
+ * answered by fixture_release. */
+static inline void fixture_handler(struct http_req *req, void *arg)
+{
+    static const struct http_header evil[] = { { { "x-a", 3 }, { "b\r\nx-c: d", 9 } },
+                                               { { "x-ok", 4 }, { "yes", 3 } } };
+    struct fixture *f = arg;
+    struct http_res res = { .status = 200, .type = S("text/plain"), .body = req->body };
+
+    must(loop_here(req->loop));
+    fixture_seen(f, req->loop);
+    if (str_eq(req->path, S("/hold"))) {
+        req->user = f;
+        req->on_gone = fixture_count_gone;
+        mutex_lock(&f->lock);
+        must(f->held_n < HELD_MAX);
+        f->held[f->held_n++] = req;
+        mutex_unlock(&f->lock);
+        return;
+    }
+    if (str_eq(req->path, S("/none"))) {
+        res.status = 204;
+    } else if (str_eq(req->path, S("/big"))) {
+        char *p = arena_alloc(&req->arena, BIG_BYTES);
+
+        memset(p, 'b', BIG_BYTES);
+        res.body = (str_t){ p, BIG_BYTES };
+    } else if (str_eq(req->path, S("/inject"))) {
+        res.headers = evil;
+        res.headers_n = COUNT_OF(evil);
+    } else if (req->body.n == 0) {
+        res.body = req->query;
+    }
+    (void)http_reply(req, &res);
+}
+
+static inline str_t fixture_error_body(struct arena *a, int status, const char *detail)
+{
+    return str_printf(a, "{\"code\":%d,\"message\":\"%s\"}", status, detail);
+}
+
+/* Fills the options; a test may change them before fixture_start. */
+static inline void fixture_init(struct fixture *f)
+{
+    *f = (struct fixture){ 0 };
+    arena_init(&f->arena);
+    mutex_init(&f->lock);
+    f->c = (struct ctx){ .arena = &f->arena, .clock = clock_system() };
+    f->opts = (struct http_server_opts){ .host = "127.0.0.1",
+                                         .loops = 1,
+                                         .handler = fixture_handler,
+                                         .arg = f,
+                                         .error_body = fixture_error_body };
+}
+
+static inline void fixture_start(struct fixture *f)
+{
+    assert_int_equal(http_server_start(&f->c, &f->opts, &f->s), ERR_OK);
+    assert_true(http_server_port(f->s) > 0);
+}
+
+static inline void fixture_done(struct fixture *f)
+{
+    http_server_stop(f->s);
+    mutex_done(&f->lock);
+    arena_done(&f->arena);
+}
+
+struct release {
+    struct loop_msg msg;
+    struct fixture *f;
+    struct http_req *req;
+};
+
+static inline void on_release(struct loop_msg *m)
+{
+    struct release *rel = (struct release *)m;
+    struct fixture *f = rel->f;
+    struct http_res res = { .status = 200, .type = S("text/plain"), .body = S("released") };
+    bool ok = http_reply(rel->req, &res);
+
+    mutex_lock(&f->lock);
+    f->replied++;
+    f->undelivered += !ok;
+    mutex_unlock(&f->lock);
+    mem_free(rel);
+}
+
+/* Answers the oldest held request, from its loop. */
+static inline void fixture_release(struct fixture *f)
+{
+    struct release *rel = mem_zero(sizeof(*rel));
+
+    mutex_lock(&f->lock);
+    must(f->held_n > 0);
+    rel->req = f->held[0];
+    memmove(f->held, f->held + 1, sizeof(f->held[0]) * --f->held_n);
+    mutex_unlock(&f->lock);
+    rel->f = f;
+    rel->msg.fn = on_release;
+    loop_post(rel->req->loop, &rel->msg);
+}
+
+static inline size_t fixture_get(struct fixture *f, const size_t *counter)
+{
+    mutex_lock(&f->lock);
+    size_t v = *counter;
+    mutex_unlock(&f->lock);
+    return v;
+}
+
+static inline void pause_ms(int ms)
+{
+    nanosleep(&(struct timespec){ .tv_nsec = (long)ms * 1000000 }, NULL);
+}
+
+/* Until the counter shows n. */
+static inline void fixture_wait(struct fixture *f, const size_t *counter, size_t n)
+{
+    for (int i = 0; i < WAIT_MS && fixture_get(f, counter) != n; i++)
+        pause_ms(1);
+    assert_int_equal(fixture_get(f, counter), n);
+}
+
+/* Until the server has n connections. */
+static inline void fixture_wait_connections(struct fixture *f, size_t n)
+{
+    for (int i = 0; i < WAIT_MS && http_server_connections(f->s) != n; i++)
+        pause_ms(1);
+    assert_int_equal(http_server_connections(f->s), n);
+}
+
+/* ---- the client ---- */
+
+static inline int try_dial(const struct fixture *f)
+{
+    struct sockaddr_in addr = { .sin_family = AF_INET,
+                                .sin_port = htons((uint16_t)http_server_port(f->s)),
+                                .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static inline int dial(const struct fixture *f)
+{
+    int fd = try_dial(f);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static inline void put(int fd, str_t s)
+{
+    while (s.n > 0) {
+        ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL);
+
+        assert_true(n > 0);
+        s = str_slice(s, (size_t)n, s.n);
+    }
+}
+
+/* One byte block; 0 at the end of the connection, also when it was reset. */
+static inline size_t take(int fd, char *p, size_t n)
+{
+    struct pollfd pfd = { .fd = fd, .events = POLLIN };
+    ssize_t got;
+
+    assert_int_equal(poll(&pfd, 1, WAIT_MS), 1);
+    got = recv(fd, p, n, 0);
+    return got > 0 ? (size_t)got : 0;
+}
+
+/* Reads exactly one reply and returns its status; 0 when the connection ends instead. The text is
+ * in text, NUL-terminated, *body behind its head. Ok for HEAD with bodiless. */
+static inline int take_reply_as(int fd, char *text, size_t cap, char **body, bool bodiless)
+{
+    size_t n = 0, length = 0;
+    char *end = NULL, *at;
+
+    *body = NULL;
+    while (end == NULL) {
+        must(n + 1 < cap);
+        if (take(fd, text + n, 1) == 0)
+            return 0;
+        text[++n] = '\0';
+        end = strstr(text, "\r\n\r\n");
+    }
+    at = strstr(text, "Content-Length: ");
+    if (at != NULL && !bodiless)
+        length = (size_t)strtoul(at + 16, NULL, 10);
+    *body = text + n;
+    must(n + length < cap);
+    for (size_t got = 1; length > 0 && got > 0; length -= got, n += got)
+        got = take(fd, text + n, length);
+    text[n] = '\0';
+    return length == 0 ? (int)strtol(text + strlen("HTTP/1.1 "), NULL, 10) : 0;
+}
+
+static inline int take_reply(int fd, char *text, size_t cap, char **body)
+{
+    return take_reply_as(fd, text, cap, body, false);
+}
+
+static inline void expect_reply(int fd, int status, const char *body)
+{
+    char text[8192], *at;
+
+    assert_int_equal(take_reply(fd, text, sizeof(text), &at), status);
+    if (body != NULL)
+        assert_string_equal(at, body);
+}
+
+/* Nothing more comes, not even an error. */
+static inline void expect_end(int fd)
+{
+    char ch;
+
+    assert_int_equal(take(fd, &ch, 1), 0);
+    close(fd);
+}
+
+/* Closes with a reset. */
+static inline void slam(int fd)
+{
+    struct linger l = { .l_onoff = 1 };
+
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+    close(fd);
+}
