@@ -145,6 +145,19 @@ static err_t check_headers(struct ctx *c, const struct http_header *headers, siz
     return ERR_OK;
 }
 
+/* A proxy from the environment is not meant for this machine. */
+static bool is_local(str_t url)
+{
+    static const str_t hosts[] = { { "localhost", 9 }, { "127.", 4 }, { "[::1]", 5 } };
+    ptrdiff_t at = str_find(url, S("://"));
+    str_t host = at < 0 ? url : str_slice(url, (size_t)at + 3, url.n);
+
+    for (size_t i = 0; i < COUNT_OF(hosts); i++)
+        if (str_starts(host, hosts[i]))
+            return true;
+    return false;
+}
+
 static void client_setup(struct http_client *h, const char *method, const char *url, str_t body)
 {
     CURL *e = h->easy;
@@ -152,6 +165,8 @@ static void client_setup(struct http_client *h, const char *method, const char *
     lib.reset(e); /* keeps the connection */
     lib.setopt(e, CURLOPT_URL, url);
     lib.setopt(e, CURLOPT_NOSIGNAL, 1L);
+    if (is_local(str_from(url)))
+        lib.setopt(e, CURLOPT_PROXY, "");
     lib.setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     lib.setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     if (body.n > 0 || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||

@@ -1,5 +1,6 @@
 /* The parser must never crash, must read no byte twice, and must make the same of the same bytes
- * however they are cut. The first byte says into which pieces; all requests in the input are read. */
+ * however they are cut. The first byte says into which pieces; all requests in the input are read.
+ */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
