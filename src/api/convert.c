@@ -2,6 +2,7 @@
  * that came in; enums have the same numbers in both worlds. */
 #include "api/convert.h"
 
+#include "svc/principal.h"
 #include "svc/registry.h"
 #include "svc/runs.h"
 
@@ -97,6 +98,7 @@ static void run_fill(struct ctx *c, const struct registry *reg, const struct run
         .function_version = r->fn_version,
         .parent_run_id = api_id(c, ID_RUN, r->parent_run),
         .parent_step_id = r->parent_step,
+        .environment_id = c->who->env_id,
         .cancellation_cause = r->cancellation_cause,
     };
 }

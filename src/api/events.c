@@ -159,6 +159,7 @@ static void event_out(struct ctx *c, const struct event *e, struct pb_rest_event
         .data = e->data,
         .metadata = e->metadata,
         .source = e->source,
+        .environment_id = c->who->env_id,
         .timestamp = id_ms(e->id),
         .created_at = id_ms(e->id),
         .processed = true,

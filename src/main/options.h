@@ -1,0 +1,25 @@
+/* What `serve` was told, by flags and environment. */
+#pragma once
+
+#include "cli/tree.h"
+#include "svc/app.h"
+
+struct options {
+    int port;
+    str_t db_path;      /* SQLite */
+    str_t database_url; /* PostgreSQL when not empty */
+    enum db_durability durability;
+    str_t store_dir; /* empty: messages are kept in memory only */
+    str_t node_id;
+    str_t key_file; /* where the first key goes */
+    bool dev, open, metrics;
+    int64_t lease_ms, lease_claim_ms, grace_ms, poll_hold_ms;
+};
+
+/* Reads and checks everything. ERR_INVALID, ERR_UNIMPLEMENTED with a text for people. Views point
+ * into the arena of cli->c or into the environment. */
+NODISCARD err_t options_read(struct cli *cli, struct options *out);
+/* LOG_LEVEL, LOG_FORMAT and --verbose. */
+NODISCARD err_t options_logging(struct cli *cli);
+/* A URL with its password hidden, for people and logs. */
+str_t options_masked_url(struct arena *a, str_t url);
