@@ -30,6 +30,7 @@ struct fx {
     struct signal last_signals[64];
     err_t before_commit_err; /* given once by the hook, if some call collected something */
     int done_n;
+    bool hold;
 };
 
 /* One call of a test; `at` and `next_at` are what its function needs. */
@@ -45,6 +46,7 @@ struct fx_call {
     int runs, parks, order;
     atomic_bool done;
     bool saw_timeout;
+    bool here; /* done ran on the loop that it was for */
 };
 
 static const struct sql fx_insert = { "INSERT INTO t (id, v) VALUES ($1, $2)" };
@@ -106,6 +108,7 @@ static inline void fx_hook_fatal(void *app, const char *what)
     (void)what;
     mutex_lock(&f->lock);
     f->fatals++;
+    cond_broadcast(&f->cond);
     mutex_unlock(&f->lock);
 }
 
@@ -280,6 +283,30 @@ static inline err_t fx_run_watch(struct ctx *c)
     return txn_park(c, SIG_RUN_READY, &k->key, 1, k->deadline);
 }
 
+/* The same, woken with all others that wait for the key. */
+static inline err_t fx_run_watch_all(struct ctx *c)
+{
+    struct fx_call *k = fx_of(c);
+
+    TRY(fx_run_get(c));
+    return k->got >= 0 ? ERR_OK : txn_park(c, SIG_RUN_ENDED, &k->key, 1, 0);
+}
+
+static inline err_t fx_run_insert_and_end(struct ctx *c)
+{
+    TRY(fx_run_insert(c));
+    signal_add(c, SIG_RUN_ENDED, fx_of(c)->key);
+    return ERR_OK;
+}
+
+/* The disk fails in the commit of its batch. */
+static inline err_t fx_run_break_commit(struct ctx *c)
+{
+    TRY(fx_run_insert(c));
+    db_fault_at(1, ERR_FATAL);
+    return ERR_OK;
+}
+
 static inline err_t fx_run_insert_then_get(struct ctx *c)
 {
     TRY(fx_run_insert(c));
@@ -328,11 +355,22 @@ static inline void fx_drop(struct fx_call *k)
     mem_free(k);
 }
 
+/* Single-threaded: steps until nothing is left to do. */
+static inline void fx_settle(struct fx *f)
+{
+    int64_t due;
+
+    while (txn_step(f->t, &due))
+        ;
+}
+
 static inline err_t fx_wait(struct fx_call *k)
 {
+    if (k->fx->o.threads == 0)
+        fx_settle(k->fx);
     mutex_lock(&k->fx->lock);
     while (!k->done)
-        assert_true(cond_wait_for(&k->fx->cond, &k->fx->lock, 30000));
+        assert_true(cond_wait_for(&k->fx->cond, &k->fx->lock, 60000));
     mutex_unlock(&k->fx->lock);
     return k->call.result;
 }
@@ -361,15 +399,6 @@ static inline int64_t fx_now(struct fx *f, enum call_kind kind, err_t (*run)(str
     return got;
 }
 
-/* Single-threaded: steps until nothing is left to do. */
-static inline void fx_settle(struct fx *f)
-{
-    int64_t due;
-
-    while (txn_step(f->t, &due))
-        ;
-}
-
 static inline struct txn_stats fx_stats(struct fx *f)
 {
     struct txn_stats s = { 0 };
@@ -385,4 +414,12 @@ static inline void fx_await_parked(struct fx *f, size_t n)
         assert_true(i < 30000);
         (void)usleep(1000);
     }
+}
+
+static inline void fx_await_fatal(struct fx *f)
+{
+    mutex_lock(&f->lock);
+    while (f->fatals == 0)
+        assert_true(cond_wait_for(&f->cond, &f->lock, 60000));
+    mutex_unlock(&f->lock);
 }
