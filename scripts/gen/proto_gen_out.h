@@ -161,8 +161,8 @@ static void write_message(FILE *o, const struct message *m)
     fprintf(o, "%s};\nconst struct pb_message %s_desc = {\n    ",
             m->n ? "" : "    [0] = { { NULL, 0 }, 0, 0 },\n", m->c);
     write_str(o, m->full);
-    fprintf(o, "sizeof(struct %s), %s%s, %s_names, %d, %u, %d\n};\n\n", m->c,
-            m->n ? m->c : "NULL", m->n ? "_fields" : "", m->c, fields, mask, m->flags);
+    fprintf(o, "sizeof(struct %s), %s%s, %s_names, %d, %u, %d\n};\n\n", m->c, m->n ? m->c : "NULL",
+            m->n ? "_fields" : "", m->c, fields, mask, m->flags);
 }
 
 static void write_enum(FILE *o, const struct enumeration *e)

@@ -92,8 +92,8 @@ static bool is_any(str_t s)
 
 static bool parse_fields(str_t text, struct cron *out, const char **what)
 {
-    static const char *const wrong[6] = { "bad seconds", "bad minutes", "bad hours",
-                                          "bad day of month", "bad month", "bad day of week" };
+    static const char *const wrong[6] = { "bad seconds",      "bad minutes", "bad hours",
+                                          "bad day of month", "bad month",   "bad day of week" };
     str_t fields[6] = { S("0") }, part;
     uint64_t bits[6];
     size_t n = 0, skip;
@@ -141,8 +141,8 @@ bool cron_parse(str_t text, struct cron *out, const char **what)
     static const struct {
         const char *word, *fields;
     } words[] = {
-        { "@hourly", "0 * * * *" },  { "@daily", "0 0 * * *" },    { "@midnight", "0 0 * * *" },
-        { "@weekly", "0 0 * * 0" },  { "@monthly", "0 0 1 * *" },  { "@yearly", "0 0 1 1 *" },
+        { "@hourly", "0 * * * *" },   { "@daily", "0 0 * * *" },   { "@midnight", "0 0 * * *" },
+        { "@weekly", "0 0 * * 0" },   { "@monthly", "0 0 1 * *" }, { "@yearly", "0 0 1 1 *" },
         { "@annually", "0 0 1 1 *" },
     };
     struct cron c = { 0 };
@@ -151,8 +151,7 @@ bool cron_parse(str_t text, struct cron *out, const char **what)
     text = str_trim(text);
     if (str_starts(text, S("@every "))) {
         *what = "expected @every with a duration of at least a second";
-        if (!duration_parse(str_trim(str_slice(text, 7, text.n)), &c.every_ms) ||
-            c.every_ms < 1000)
+        if (!duration_parse(str_trim(str_slice(text, 7, text.n)), &c.every_ms) || c.every_ms < 1000)
             return false;
         *out = c;
         return true;

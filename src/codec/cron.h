@@ -14,6 +14,6 @@ struct cron {
 
 /* False and *what says why: malformed, or a text that never fires ("0 0 31 2 *"). */
 bool cron_parse(str_t text, struct cron *out, const char **what);
-/* First firing time after after_ms, in milliseconds since the epoch. False when there is none within
- * nine years, which cron_parse has excluded for every time before the year 9990. */
+/* First firing time after after_ms, in milliseconds since the epoch. False when there is none
+ * within nine years, which cron_parse has excluded for every time before the year 9990. */
 bool cron_next(const struct cron *c, int64_t after_ms, int64_t *out);

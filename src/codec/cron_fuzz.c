@@ -1,4 +1,5 @@
-/* Eight bytes of time, then the text: what parses must fire, later than asked, and nothing earlier. */
+/* Eight bytes of time, then the text: what parses must fire, later than asked, and nothing earlier.
+ */
 #include <stdlib.h>
 #include <string.h>
 

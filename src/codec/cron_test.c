@@ -130,14 +130,10 @@ static void the_next_time_is_the_first_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(five_fields),
-        cmocka_unit_test(six_fields_begin_with_seconds),
-        cmocka_unit_test(names_and_lists),
-        cmocka_unit_test(either_day_field_suffices),
-        cmocka_unit_test(leap_days),
-        cmocka_unit_test(words),
-        cmocka_unit_test(refused),
-        cmocka_unit_test(the_next_time_is_the_first_one),
+        cmocka_unit_test(five_fields),     cmocka_unit_test(six_fields_begin_with_seconds),
+        cmocka_unit_test(names_and_lists), cmocka_unit_test(either_day_field_suffices),
+        cmocka_unit_test(leap_days),       cmocka_unit_test(words),
+        cmocka_unit_test(refused),         cmocka_unit_test(the_next_time_is_the_first_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,9 +96,12 @@ struct json_iter json_iter(str_t value)
 
 bool json_next(struct json_iter *it)
 {
-    const char *p = it->rest.p, *end = p + it->rest.n, *start;
+    const char *p, *end, *start;
 
-    p = skip_blanks(p, end);
+    if (it->rest.n == 0)
+        return false;
+    end = it->rest.p + it->rest.n;
+    p = skip_blanks(it->rest.p, end);
     if (p == end)
         return false;
     it->key = STR_NULL;

@@ -1,7 +1,7 @@
 /* A strict JSON reader over spans and a small writer. Users' bytes stay users' bytes: a value is
- * checked once (RFC 8259, UTF-8, no lone surrogate escapes, depth) and then carried as the slice that
- * arrived; numbers, key order, duplicates and blanks survive. Functions that take a `value` expect
- * text that json_check has accepted, trimmed of blanks as the functions here return it. */
+ * checked once (RFC 8259, UTF-8, no lone surrogate escapes, depth) and then carried as the slice
+ * that arrived; numbers, key order, duplicates and blanks survive. Functions that take a `value`
+ * expect text that json_check has accepted, trimmed of blanks as the functions here return it. */
 #pragma once
 
 #include "base/arena.h"
@@ -16,8 +16,8 @@ struct json_error {
     const char *what; /* "unexpected character", "nesting deeper than 128", ... */
 };
 
-/* Checks that text is exactly one JSON value with blanks around it; *value is it without the blanks.
- * False fills e. Never recurses. */
+/* Checks that text is exactly one JSON value with blanks around it; *value is it without the
+ * blanks. False fills e. Never recurses. */
 bool json_check(str_t text, str_t *value, struct json_error *e);
 enum json_type json_type(str_t value);
 

@@ -65,28 +65,86 @@ static void values_are_accepted(void **state)
     }
 }
 
+static const char *const refused[] = {
+    "",
+    " ",
+    "nul",
+    "nulls",
+    "True",
+    "01",
+    "-",
+    "+1",
+    ".5",
+    "1.",
+    "1.e1",
+    "1e",
+    "1e+",
+    "0x1",
+    "NaN",
+    "Infinity",
+    "\"",
+    "\"abc",
+    "\"\\\"",
+    "\"\\x\"",
+    "\"\\u12\"",
+    "\"\\u12g4\"",
+    "\"\\ud800\"",
+    "\"\\udc00\"",
+    "\"\\ud800x\"",
+    "\"\\ud800\\u0041\"",
+    "\"\\ud800\\ud800\"",
+    "\"a\nb\"",
+    "\"\x1f\"",
+    "\"\xff\"",
+    "\"\xc0\x80\"",
+    "\"\xed\xa0\x80\"",
+    "\"\xc3\"",
+    "\"12345678\xf4\x90\x80\x80\"",
+    "[",
+    "]",
+    "[1",
+    "[1,",
+    "[1,]",
+    "[,1]",
+    "[1 2]",
+    "[1}",
+    "{",
+    "}",
+    "{\"a\"",
+    "{\"a\":",
+    "{\"a\":1",
+    "{\"a\":1,",
+    "{\"a\":1,}",
+    "{a:1}",
+    "{\"a\" 1}",
+    "{1:2}",
+    "{,}",
+    "{\"a\":}",
+    "{\"a\":1]",
+    "1 2",
+    "null,",
+    "{} x",
+    "'a'",
+    "// c\n1",
+    "\xef\xbb\xbf"
+    "1",
+    "[\"a\":1]",
+    "{\"a\":1 \"b\":2}",
+    "\"\\",
+    "\"\\u",
+    "tru",
+    "-a",
+    "1-",
+    "{\"a\",1}",
+};
+
 static void other_texts_are_refused(void **state)
 {
-    static const char *const bad[] = {
-        "",           " ",        "nul",        "nulls",      "True",       "01",
-        "-",          "+1",       ".5",         "1.",         "1.e1",       "1e",
-        "1e+",        "0x1",      "NaN",        "Infinity",   "\"",         "\"abc",
-        "\"\\\"",     "\"\\x\"",  "\"\\u12\"",  "\"\\u12g4\"", "\"\\ud800\"", "\"\\udc00\"",
-        "\"\\ud800x\"", "\"\\ud800\\u0041\"", "\"\\ud800\\ud800\"", "\"a\nb\"", "\"\x1f\"",
-        "\"\xff\"",   "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "\"\xc3\"", "\"12345678\xf4\x90\x80\x80\"",
-        "[",          "]",        "[1",         "[1,",        "[1,]",       "[,1]",
-        "[1 2]",      "[1}",      "{",          "}",          "{\"a\"",     "{\"a\":",
-        "{\"a\":1",   "{\"a\":1,", "{\"a\":1,}", "{a:1}",     "{\"a\" 1}",  "{1:2}",
-        "{,}",        "{\"a\":}", "{\"a\":1]",  "1 2",        "null,",      "{} x",
-        "'a'",        "// c\n1",  "\xef\xbb\xbf""1",          "[\"a\":1]",  "{\"a\":1 \"b\":2}",
-        "\"\\",       "\"\\u",    "tru",        "-a",         "1-",         "{\"a\",1}",
-    };
-
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(bad); i++) {
-        if (accepts(str_from(bad[i])))
-            print_error("accepted: %s\n", bad[i]);
-        assert_false(accepts(str_from(bad[i])));
+    for (size_t i = 0; i < COUNT_OF(refused); i++) {
+        if (accepts(str_from(refused[i])))
+            print_error("accepted: %s\n", refused[i]);
+        assert_false(accepts(str_from(refused[i])));
     }
     assert_false(accepts(S("\"a\0b\"")));
     assert_false(accepts(S("1\0")));
@@ -201,7 +259,8 @@ static void unchecked_text_ends_the_walk(void **state)
 
 static void members_are_found(void **state)
 {
-    str_t obj = checked("{\"a\":1,\"b\":{\"c\":[10,{\"d\":true}]},\"a\":2,\"q\\\"\\u00e9\":3,\"\":4}");
+    str_t obj =
+        checked("{\"a\":1,\"b\":{\"c\":[10,{\"d\":true}]},\"a\":2,\"q\\\"\\u00e9\":3,\"\":4}");
     str_t out;
 
     (void)state;
@@ -227,8 +286,8 @@ static void strings_lose_their_escapes(void **state)
     str_t out;
 
     (void)state;
-    assert_true(json_string(&arena, checked("\"a\\n\\t\\\"\\\\\\/\\u0041\\u00e9\\u20ac\\ud83d\\ude00\""),
-                            &out));
+    assert_true(json_string(
+        &arena, checked("\"a\\n\\t\\\"\\\\\\/\\u0041\\u00e9\\u20ac\\ud83d\\ude00\""), &out));
     assert_str(out, "a\n\t\"\\/A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
     assert_true(json_string(&arena, checked("\"\\u0000\""), &out));
     assert_int_equal(out.n, 1);
@@ -259,10 +318,17 @@ static void integers(void **state)
         { "9.223372036854775807e18", INT64_MAX },
         { "1000000000000000000", 1000000000000000000 },
     };
-    static const char *const bad[] = { "9223372036854775808",  "-9223372036854775809", "1e19",
-                                       "12345678901234567890", "0.5",                  "1e-1",
-                                       "1e400",                "1e99999999999999",     "\"1\"",
-                                       "true",                 "1.25e1" };
+    static const char *const bad[] = { "9223372036854775808",
+                                       "-9223372036854775809",
+                                       "1e19",
+                                       "12345678901234567890",
+                                       "0.5",
+                                       "1e-1",
+                                       "1e400",
+                                       "1e99999999999999",
+                                       "\"1\"",
+                                       "true",
+                                       "1.25e1" };
     int64_t v;
 
     (void)state;
@@ -331,8 +397,10 @@ static void what_is_no_utf8_is_written_as_replacements(void **state)
 
     (void)state;
     buf_init_arena(&b, &arena, 100);
-    json_quote(&b, S("a\xff" "b"));
-    assert_str(buf_str(&b), "\"a\xef\xbf\xbd" "b\"");
+    json_quote(&b, S("a\xff"
+                     "b"));
+    assert_str(buf_str(&b), "\"a\xef\xbf\xbd"
+                            "b\"");
     assert_true(accepts(buf_str(&b)));
 }
 

@@ -158,8 +158,7 @@ static void put_one(struct writer *o, const struct pb_field *f, const void *item
     }
 }
 
-static void put_value(struct writer *o, const struct pb_field *f, const void *msg,
-                      enum spell spell)
+static void put_value(struct writer *o, const struct pb_field *f, const void *msg, enum spell spell)
 {
     const void *at = pb_at_c(msg, f->offset);
 

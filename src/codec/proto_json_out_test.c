@@ -50,12 +50,13 @@ static void rest_style(void **state)
     struct pb_rest_run_list list = { .runs = &run, .runs_n = 1, .count = 1, .total_count = 9 };
 
     (void)state;
-    assert_str(TO(rest_run_list, &list, PB_REST),
-               "{\"runs\":[{\"id\":\"run_1\",\"function_id\":\"f\",\"event_id\":\"\","
-               "\"execution_mode\":\"pull\",\"input\":{\"n\":12345678901234567890},\"output\":[1],"
-               "\"status\":\"pending\",\"attempt\":1,\"max_attempts\":0,"
-               "\"created_at\":\"1970-01-01T00:00:01.500Z\",\"updated_at\":\"1970-01-01T00:00:02Z\"}],"
-               "\"count\":1,\"total_count\":9}");
+    assert_str(
+        TO(rest_run_list, &list, PB_REST),
+        "{\"runs\":[{\"id\":\"run_1\",\"function_id\":\"f\",\"event_id\":\"\","
+        "\"execution_mode\":\"pull\",\"input\":{\"n\":12345678901234567890},\"output\":[1],"
+        "\"status\":\"pending\",\"attempt\":1,\"max_attempts\":0,"
+        "\"created_at\":\"1970-01-01T00:00:01.500Z\",\"updated_at\":\"1970-01-01T00:00:02Z\"}],"
+        "\"count\":1,\"total_count\":9}");
     list = (struct pb_rest_run_list){ 0 };
     assert_str(TO(rest_run_list, &list, PB_REST), "{\"runs\":[],\"count\":0,\"total_count\":0}");
     assert_str(TO(rest_run_list, &list, PB_RPC), "{\"count\":0,\"totalCount\":\"0\"}");
@@ -76,11 +77,12 @@ static void both_spellings_of_the_history(void **state)
     struct pb_get_function_at_version_response r = { .entry = &entry };
 
     (void)state;
-    assert_str(TO(get_function_at_version_response, &r, PB_RPC),
-               "{\"entry\":{\"entityVersion\":\"3\",\"entity_version\":3,"
-               "\"functionSnapshot\":{\"id\":\"f\",\"timeoutMs\":5,\"status\":\"FUNCTION_STATUS_ACTIVE\"},"
-               "\"function_snapshot\":{\"id\":\"f\",\"timeout_ms\":5,"
-               "\"status\":\"FUNCTION_STATUS_ACTIVE\"}}}");
+    assert_str(
+        TO(get_function_at_version_response, &r, PB_RPC),
+        "{\"entry\":{\"entityVersion\":\"3\",\"entity_version\":3,"
+        "\"functionSnapshot\":{\"id\":\"f\",\"timeoutMs\":5,\"status\":\"FUNCTION_STATUS_ACTIVE\"},"
+        "\"function_snapshot\":{\"id\":\"f\",\"timeout_ms\":5,"
+        "\"status\":\"FUNCTION_STATUS_ACTIVE\"}}}");
     assert_str(TO(get_function_at_version_response, &r, PB_RPC_STRICT),
                "{\"entry\":{\"entityVersion\":\"3\",\"functionSnapshot\":{\"id\":\"f\","
                "\"timeoutMs\":5,\"status\":\"FUNCTION_STATUS_ACTIVE\"}}}");
@@ -136,10 +138,13 @@ static void the_rest_of_the_kinds(void **state)
 {
     struct pb_component_health ok = { .status = S("up") };
     struct pb_component_health_pair pair = { S("db"), &ok };
-    struct pb_health_response h = { .status = S("healthy"), .components = &pair, .components_n = 1 };
+    struct pb_health_response h = { .status = S("healthy"),
+                                    .components = &pair,
+                                    .components_n = 1 };
     str_t values[] = { S("a"), S("b") }, typed[] = { S("1"), S("null") };
-    struct pb_query_sql_row row = { .values = values, .values_n = 2, .typed_values = typed,
-                                    .typed_values_n = 2 };
+    struct pb_query_sql_row row = {
+        .values = values, .values_n = 2, .typed_values = typed, .typed_values_n = 2
+    };
     struct pb_rebuild_job job = { .progress = 0.5, .estimated_remaining = 5300, .dry_run = true };
     struct pb_update_consumer_group_request u = { .update_mask = S("filter_expr,ack_mode") };
     struct pb_wait_event_yield y = { .payload_json = S("\xff\x01") };
@@ -148,10 +153,12 @@ static void the_rest_of_the_kinds(void **state)
     (void)state;
     assert_str(TO(health_response, &h, PB_RPC),
                "{\"status\":\"healthy\",\"components\":{\"db\":{\"status\":\"up\"}}}");
-    assert_str(TO(query_sql_row, &row, PB_RPC), "{\"values\":[\"a\",\"b\"],\"typedValues\":[1,null]}");
+    assert_str(TO(query_sql_row, &row, PB_RPC),
+               "{\"values\":[\"a\",\"b\"],\"typedValues\":[1,null]}");
     assert_str(TO(rebuild_job, &job, PB_RPC),
                "{\"progress\":0.5,\"estimatedRemaining\":\"5.300s\",\"dryRun\":true}");
-    assert_str(TO(update_consumer_group_request, &u, PB_RPC), "{\"updateMask\":\"filterExpr,ackMode\"}");
+    assert_str(TO(update_consumer_group_request, &u, PB_RPC),
+               "{\"updateMask\":\"filterExpr,ackMode\"}");
     assert_str(TO(wait_event_yield, &y, PB_RPC), "{\"payloadJson\":\"/wE=\"}");
     assert_str(TO(subscribe_options, &o, PB_RPC), "{\"startAfterSequence\":\"0\"}");
 }
@@ -159,11 +166,18 @@ static void the_rest_of_the_kinds(void **state)
 static void a_job_has_what_the_clients_insist_on(void **state)
 {
     struct pb_rest_completed_step step = { .step_id = S("r:s:0"), .name = S("s") };
-    struct pb_rest_job_event event = { .id = S("e"), .name = S("n"), .data = S("{}"),
-                                       .timestamp = 1000, .version = 1 };
-    struct pb_rest_job job = { .job_id = S("j"), .run_id = S("r"), .function_id = S("f"),
-                               .attempt = 1, .event = &event, .completed_steps = &step,
-                               .completed_steps_n = 1, .execution_seq = 2, .lease_token = S("t") };
+    struct pb_rest_job_event event = {
+        .id = S("e"), .name = S("n"), .data = S("{}"), .timestamp = 1000, .version = 1
+    };
+    struct pb_rest_job job = { .job_id = S("j"),
+                               .run_id = S("r"),
+                               .function_id = S("f"),
+                               .attempt = 1,
+                               .event = &event,
+                               .completed_steps = &step,
+                               .completed_steps_n = 1,
+                               .execution_seq = 2,
+                               .lease_token = S("t") };
 
     (void)state;
     assert_str(TO(rest_job, &job, PB_REST),

@@ -3,13 +3,13 @@
 
 static void both_spellings_are_read(void **state)
 {
-    struct pb_register_function_request *r =
-        FROM(register_function_request,
-             " {\"id\":\"pack\",\"preferredMode\":\"EXECUTION_MODE_PULL\",\"unknown\":{\"x\":[1,{}]},"
-             "\"debounce\":{\"period_ms\":3000,\"maxWaitMs\":\"9000\"},"
-             "\"triggers\":[{\"event\":\"a.b\"},{\"cron\":\"* * * * *\"}],\"endpoint_url\":\"u\","
-             "\"retry\":{\"maxAttempts\":4,\"backoff_factor\":1.5},\"secrets\":[\"A\",\"B\\u0042\"],"
-             "\"metadata\":{ \"n\": 12345678901234567890, \"n\": 1e400 },\"recording\":true} ");
+    struct pb_register_function_request *r = FROM(
+        register_function_request,
+        " {\"id\":\"pack\",\"preferredMode\":\"EXECUTION_MODE_PULL\",\"unknown\":{\"x\":[1,{}]},"
+        "\"debounce\":{\"period_ms\":3000,\"maxWaitMs\":\"9000\"},"
+        "\"triggers\":[{\"event\":\"a.b\"},{\"cron\":\"* * * * *\"}],\"endpoint_url\":\"u\","
+        "\"retry\":{\"maxAttempts\":4,\"backoff_factor\":1.5},\"secrets\":[\"A\",\"B\\u0042\"],"
+        "\"metadata\":{ \"n\": 12345678901234567890, \"n\": 1e400 },\"recording\":true} ");
 
     (void)state;
     assert_str(r->id, "pack");
@@ -59,8 +59,9 @@ static void payload_pairs_are_one(void **state)
 
 static void enums_are_read_in_any_form(void **state)
 {
-    static const char *const words[] = { "\"RUN_STATUS_FAILED\"", "\"FAILED\"", "\"failed\"", "4",
-                                         "\"4\"", "\"Run_Status_Failed\"" };
+    static const char *const words[] = {
+        "\"RUN_STATUS_FAILED\"", "\"FAILED\"", "\"failed\"", "4", "\"4\"", "\"Run_Status_Failed\""
+    };
     struct pb_list_runs_request *r;
 
     (void)state;
@@ -86,9 +87,9 @@ static void numbers_have_ranges(void **state)
     (void)state;
     assert_int_equal(FROM(trigger_request, "{\"version\":1.0}")->version, 1);
     assert_int_equal(FROM(trigger_request, "{\"version\":\"-3\"}")->version, -3);
-    assert_int_equal(FROM(append_event_request, "{\"expectedVersion\":\"9007199254740993\"}")
-                         ->expected_version,
-                     9007199254740993);
+    assert_int_equal(
+        FROM(append_event_request, "{\"expectedVersion\":\"9007199254740993\"}")->expected_version,
+        9007199254740993);
     assert_int_equal(FROM(append_event_request, "{\"expected_version\":-1}")->expected_version, -1);
     refused(&pb_trigger_request_desc, "{\"version\":2147483648}", "version: not an integer");
     refused(&pb_trigger_request_desc, "{\"version\":1.5}", "version: not an integer");
@@ -136,7 +137,8 @@ static void presence_of_optional_fields(void **state)
 static void maps_bytes_and_masks(void **state)
 {
     struct pb_worker_register *w =
-        FROM(worker_register, "{\"labels\":{\"zone\":\"b\",\"a\\nb\":\"\"},\"version\":{\"sdk\":\"1\"}}");
+        FROM(worker_register,
+             "{\"labels\":{\"zone\":\"b\",\"a\\nb\":\"\"},\"version\":{\"sdk\":\"1\"}}");
     struct pb_update_consumer_group_request *u =
         FROM(update_consumer_group_request, "{\"updateMask\":\"filterExpr,ackMode\"}");
 
@@ -146,7 +148,8 @@ static void maps_bytes_and_masks(void **state)
     assert_str(w->labels[1].key, "a\nb");
     assert_str(w->version->sdk, "1");
     assert_str(u->update_mask, "filter_expr,ack_mode");
-    assert_str(FROM(wait_event_yield, "{\"payloadJson\":\"eyJhIjoxfQ\"}")->payload_json, "{\"a\":1}");
+    assert_str(FROM(wait_event_yield, "{\"payloadJson\":\"eyJhIjoxfQ\"}")->payload_json,
+               "{\"a\":1}");
     refused(&pb_wait_event_yield_desc, "{\"payloadJson\":\"!\"}", "payload_json: expected base64");
     refused(&pb_worker_register_desc, "{\"labels\":{\"a\":1}}", "labels: expected strings");
     refused(&pb_worker_register_desc, "{\"labels\":[]}", "labels: expected an object");
@@ -227,7 +230,8 @@ static void lists_of_messages_are_bounded(void **state)
     for (int i = 1; i < PB_LIST_MAX; i++)
         buf_append(&b, S(",{}"));
     buf_append(&b, S("]}"));
-    assert_int_equal(pb_from_json(&test_ctx, &pb_trigger_batch_request_desc, buf_str(&b), msg), ERR_OK);
+    assert_int_equal(pb_from_json(&test_ctx, &pb_trigger_batch_request_desc, buf_str(&b), msg),
+                     ERR_OK);
     assert_int_equal(((struct pb_trigger_batch_request *)msg)->events_n, PB_LIST_MAX);
     b.n -= 2;
     buf_append(&b, S(",{}]}"));

@@ -37,7 +37,8 @@ static inline size_t pb_count(const struct pb_field *f, const void *msg)
     return *(const size_t *)pb_at_c(msg, f->extra_offset);
 }
 
-/* Where the next value of f goes: the field itself (marked present) or a new item; NULL: list full. */
+/* Where the next value of f goes: the field itself (marked present) or a new item; NULL: list full.
+ */
 static inline void *pb_slot(struct arena *a, const struct pb_field *f, void *msg)
 {
     if (f->flags & PB_REPEATED)

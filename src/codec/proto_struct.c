@@ -41,7 +41,7 @@ static bool open_frame(struct decoder *d, str_t rest, bool object)
 static bool decode_value(struct decoder *d, str_t wire)
 {
     static const enum pb_wire_type types[] = {
-        [VALUE_NULL] = PB_WIRE_VARINT, [VALUE_NUMBER] = PB_WIRE_64, [VALUE_STRING] = PB_WIRE_LEN,
+        [VALUE_NULL] = PB_WIRE_VARINT, [VALUE_NUMBER] = PB_WIRE_64,  [VALUE_STRING] = PB_WIRE_LEN,
         [VALUE_BOOL] = PB_WIRE_VARINT, [VALUE_STRUCT] = PB_WIRE_LEN, [VALUE_LIST] = PB_WIRE_LEN,
     };
     struct pb_item item, last = { .number = VALUE_NULL };
@@ -222,7 +222,8 @@ static void encode_member(struct encoder *e, const struct level *l)
 
     opens[n++] = pb_put_open(e->b, 1);
     if (l->object) {
-        pb_put_bytes(e->b, 1, json_scalar(&e->scratch, (str_t){ l->it.key.p - 1, l->it.key.n + 2 }));
+        pb_put_bytes(e->b, 1,
+                     json_scalar(&e->scratch, (str_t){ l->it.key.p - 1, l->it.key.n + 2 }));
         opens[n++] = pb_put_open(e->b, 2);
     }
     if (is_container(l->it.value) && e->depth < JSON_DEPTH_MAX) {

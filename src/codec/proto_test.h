@@ -56,7 +56,7 @@ static inline void refused(const struct pb_message *d, const char *json, const c
 }
 
 /* Runs the group with the arena in place. */
-#define RUN_TESTS(tests)                                                 \
+#define RUN_TESTS(tests)                                                                           \
     (arena_init(&test_arena), test_done(cmocka_run_group_tests((tests), NULL, NULL)))
 
 static inline int test_done(int failed)

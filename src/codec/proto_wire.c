@@ -193,8 +193,8 @@ static err_t read_packed(struct ctx *c, const struct pb_field *f, str_t wire, vo
     uint64_t raw;
 
     while (wire.n > 0) {
-        bool ok = f->kind == PB_KIND_DOUBLE ? wire_fixed(&wire, 8, &raw)
-                                            : pb_wire_varint(&wire, &raw);
+        bool ok =
+            f->kind == PB_KIND_DOUBLE ? wire_fixed(&wire, 8, &raw) : pb_wire_varint(&wire, &raw);
         if (!ok)
             return pb_bad(c, f, "malformed list");
         TRY(read_number(c, f, raw, msg));
@@ -465,11 +465,11 @@ static void put_number(struct buf *b, const struct pb_field *f, const void *item
     if (f->kind == PB_KIND_BOOL)
         pb_put_varint(b, *(const bool *)item);
     else if (f->kind == PB_KIND_ENUM)
-        pb_put_varint(b, (uint64_t)(int64_t)*(const int32_t *)item);
+        pb_put_varint(b, (uint64_t)(int64_t) * (const int32_t *)item);
     else if (f->kind == PB_KIND_DOUBLE)
         pb_put_double(b, 0, *(const double *)item);
     else
-        pb_put_varint(b, (uint64_t)*(const int64_t *)item);
+        pb_put_varint(b, (uint64_t) * (const int64_t *)item);
 }
 
 static void put_one(struct buf *b, const struct pb_field *f, const void *item)

@@ -67,27 +67,30 @@ static void the_recorded_reply_is_written(void **state)
 static void every_kind_survives_the_round_trip(void **state)
 {
     (void)state;
-    assert_str(through_wire(&pb_run_desc,
-                            "{\"id\":\"r\",\"status\":\"failed\",\"attempt\":-2,\"input\":{\"a\":[1,2.5,"
-                            "true,null,\"x\\n\",{\"b\":{}},[]]},\"outputValue\":[],\"error\":{\"message\":"
-                            "\"m\",\"retryable\":true},\"started_at\":\"2026-05-02T08:00:00.123Z\"}"),
-               "{\"id\":\"r\",\"function_id\":\"\",\"event_id\":\"\",\"input\":{\"a\":[1,2.5,true,null,"
-               "\"x\\n\",{\"b\":{}},[]]},\"output\":[],\"error\":{\"message\":\"m\",\"retryable\":true},"
-               "\"status\":\"failed\",\"attempt\":-2,\"max_attempts\":0,"
-               "\"started_at\":\"2026-05-02T08:00:00.123Z\",\"created_at\":\"1970-01-01T00:00:00Z\","
-               "\"updated_at\":\"1970-01-01T00:00:00Z\"}");
+    assert_str(
+        through_wire(&pb_run_desc,
+                     "{\"id\":\"r\",\"status\":\"failed\",\"attempt\":-2,\"input\":{\"a\":[1,2.5,"
+                     "true,null,\"x\\n\",{\"b\":{}},[]]},\"outputValue\":[],\"error\":{\"message\":"
+                     "\"m\",\"retryable\":true},\"started_at\":\"2026-05-02T08:00:00.123Z\"}"),
+        "{\"id\":\"r\",\"function_id\":\"\",\"event_id\":\"\",\"input\":{\"a\":[1,2.5,true,null,"
+        "\"x\\n\",{\"b\":{}},[]]},\"output\":[],\"error\":{\"message\":\"m\",\"retryable\":true},"
+        "\"status\":\"failed\",\"attempt\":-2,\"max_attempts\":0,"
+        "\"started_at\":\"2026-05-02T08:00:00.123Z\",\"created_at\":\"1970-01-01T00:00:00Z\","
+        "\"updated_at\":\"1970-01-01T00:00:00Z\"}");
     assert_str(through_wire(&pb_list_runs_request_desc,
                             "{\"statuses\":[\"failed\",\"paused\"],\"limit\":300}"),
                "{\"limit\":300,\"statuses\":[\"failed\",\"paused\"]}");
     assert_str(through_wire(&pb_query_sql_row_desc,
                             "{\"values\":[\"\",\"b\"],\"typedValues\":[null,\"x\",{\"a\":false}]}"),
                "{\"values\":[\"\",\"b\"],\"typed_values\":[null,\"x\",{\"a\":false}]}");
-    assert_str(through_wire(&pb_health_response_desc, "{\"components\":{\"db\":{\"status\":\"up\"}}}"),
-               "{\"components\":{\"db\":{\"status\":\"up\"}}}");
+    assert_str(
+        through_wire(&pb_health_response_desc, "{\"components\":{\"db\":{\"status\":\"up\"}}}"),
+        "{\"components\":{\"db\":{\"status\":\"up\"}}}");
     assert_str(through_wire(&pb_update_consumer_group_request_desc, "{\"updateMask\":\"aB,c\"}"),
                "{\"update_mask\":\"aB,c\"}");
-    assert_str(through_wire(&pb_rebuild_job_desc, "{\"progress\":0.25,\"estimatedRemaining\":\"1.5s\"}"),
-               "{\"progress\":0.25,\"estimated_remaining\":\"1.500s\"}");
+    assert_str(
+        through_wire(&pb_rebuild_job_desc, "{\"progress\":0.25,\"estimatedRemaining\":\"1.5s\"}"),
+        "{\"progress\":0.25,\"estimated_remaining\":\"1.500s\"}");
     assert_str(through_wire(&pb_rotate_webhook_secret_request_desc, "{\"graceSeconds\":0}"),
                "{\"grace_seconds\":0}");
     assert_str(through_wire(&pb_event_desc, "{\"timestamp\":\"1969-12-31T23:59:59.750Z\"}"),
@@ -101,12 +104,15 @@ static void a_payload_that_is_no_object_goes_into_both_fields(void **state)
     void *out;
 
     (void)state;
-    assert_true(str_eq(wire, hex("120d0a0b0a0576616c7565120220013202" "2001")));
+    assert_true(str_eq(wire, hex("120d0a0b0a0576616c7565120220013202"
+                                 "2001")));
     assert_int_equal(read_wire(&pb_job_completed_desc, wire, &out), ERR_OK);
     assert_str(((struct pb_job_completed *)out)->output, "true");
     /* the companion first: it still wins */
     assert_int_equal(read_wire(&pb_job_completed_desc,
-                               hex("32022001" "120d0a0b0a0576616c756512022001"), &out),
+                               hex("32022001"
+                                   "120d0a0b0a0576616c756512022001"),
+                               &out),
                      ERR_OK);
     assert_str(((struct pb_job_completed *)out)->output, "true");
 }
@@ -140,7 +146,10 @@ static void packed_and_unpacked_lists_are_read(void **state)
     (void)state;
     assert_int_equal(read_wire(&pb_list_runs_request_desc, hex("52030402635004500763"), &out),
                      ERR_INVALID); /* a stray byte at the end */
-    assert_int_equal(read_wire(&pb_list_runs_request_desc, hex("5203040263" "50045007"), &out),
+    assert_int_equal(read_wire(&pb_list_runs_request_desc,
+                               hex("5203040263"
+                                   "50045007"),
+                               &out),
                      ERR_OK);
     r = out;
     assert_int_equal(r->statuses_n, 4); /* 0x63 is no status and is dropped */
@@ -156,7 +165,11 @@ static void unknown_fields_are_skipped(void **state)
     (void)state;
     /* 1000: varint, fixed64, bytes, fixed32; then id */
     assert_int_equal(read_wire(&pb_get_run_request_desc,
-                               hex("c03e05" "c13e0102030405060708" "c23e0161" "c53e01020304" "0a0172"),
+                               hex("c03e05"
+                                   "c13e0102030405060708"
+                                   "c23e0161"
+                                   "c53e01020304"
+                                   "0a0172"),
                                &out),
                      ERR_OK);
     assert_str(((struct pb_get_run_request *)out)->id, "r");
@@ -165,10 +178,18 @@ static void unknown_fields_are_skipped(void **state)
 static void malformed_bytes_are_refused(void **state)
 {
     static const char *const bad[] = {
-        "0a",       "0a05",     "0a0161ff", "ffffffffffffffffffff01", "08", "00", "0b", "0e0161",
-        "0801",     /* id as a varint */
-        "0a01ff",   /* not UTF-8 */
-        "0affffffffffffffff7f", "0a80808080808080808001",
+        "0a",
+        "0a05",
+        "0a0161ff",
+        "ffffffffffffffffffff01",
+        "08",
+        "00",
+        "0b",
+        "0e0161",
+        "0801",   /* id as a varint */
+        "0a01ff", /* not UTF-8 */
+        "0affffffffffffffff7f",
+        "0a80808080808080808001",
     };
     void *out;
 
@@ -186,14 +207,16 @@ static void bad_times_and_payloads_are_refused(void **state)
 
     (void)state;
     /* since: nanos 10^9; seconds beyond the year 9999; min_seq above 2^63 */
-    assert_int_equal(read_wire(&pb_list_runs_request_desc, hex("1a06108094ebdc03"), &out), ERR_INVALID);
+    assert_int_equal(read_wire(&pb_list_runs_request_desc, hex("1a06108094ebdc03"), &out),
+                     ERR_INVALID);
     assert_int_equal(read_wire(&pb_list_runs_request_desc, hex("1a0708ffffffffff7f"), &out),
                      ERR_INVALID);
-    assert_int_equal(read_wire(&pb_wait_projection_catchup_request_desc,
-                               hex("10ffffffffffffffffff01"), &out),
-                     ERR_INVALID);
+    assert_int_equal(
+        read_wire(&pb_wait_projection_catchup_request_desc, hex("10ffffffffffffffffff01"), &out),
+        ERR_INVALID);
     /* output_value: NaN; a string that is no UTF-8; a struct cut short; number as a varint */
-    assert_int_equal(read_wire(&pb_job_completed_desc, hex("320911000000000000f87f"), &out), ERR_INVALID);
+    assert_int_equal(read_wire(&pb_job_completed_desc, hex("320911000000000000f87f"), &out),
+                     ERR_INVALID);
     assert_int_equal(read_wire(&pb_job_completed_desc, hex("32031a01ff"), &out), ERR_INVALID);
     assert_int_equal(read_wire(&pb_job_completed_desc, hex("32042a020a05"), &out), ERR_INVALID);
     assert_int_equal(read_wire(&pb_job_completed_desc, hex("32021005"), &out), ERR_INVALID);
@@ -222,7 +245,8 @@ static void the_depth_of_payloads_is_bounded(void **state)
     str_t out, value;
 
     (void)state;
-    assert_int_equal(pb_payload_to_json(&test_ctx, nested_value(JSON_DEPTH_MAX), false, &out), ERR_OK);
+    assert_int_equal(pb_payload_to_json(&test_ctx, nested_value(JSON_DEPTH_MAX), false, &out),
+                     ERR_OK);
     assert_true(json_check(out, &value, &e));
     assert_int_equal(pb_payload_to_json(&test_ctx, nested_value(JSON_DEPTH_MAX + 1), false, &out),
                      ERR_INVALID);
@@ -238,12 +262,13 @@ static void numbers_beyond_a_double_travel_as_text(void **state)
 /* Every prefix and every flipped byte of a message full of kinds. */
 static void damage_is_survived(void **state)
 {
-    str_t wire = to_wire(&pb_worker_message_desc,
-                         from_json(&pb_worker_message_desc,
-                                   "{\"jobFailed\":{\"jobId\":\"j\",\"error\":{\"message\":\"m\",\"details\":"
-                                   "{\"a\":[1,{\"b\":null}]}},\"steps\":[{\"id\":\"s\",\"outputValue\":[true]}]},"
-                                   "\"heartbeat\":{\"jobs\":[{\"startedAt\":\"2026-05-02T08:00:00Z\"}],"
-                                   "\"metrics\":{\"cpuPercent\":0.5}},\"register\":{\"labels\":{\"a\":\"b\"}}}"));
+    str_t wire = to_wire(
+        &pb_worker_message_desc,
+        from_json(&pb_worker_message_desc,
+                  "{\"jobFailed\":{\"jobId\":\"j\",\"error\":{\"message\":\"m\",\"details\":"
+                  "{\"a\":[1,{\"b\":null}]}},\"steps\":[{\"id\":\"s\",\"outputValue\":[true]}]},"
+                  "\"heartbeat\":{\"jobs\":[{\"startedAt\":\"2026-05-02T08:00:00Z\"}],"
+                  "\"metrics\":{\"cpuPercent\":0.5}},\"register\":{\"labels\":{\"a\":\"b\"}}}"));
     char *copy = malloc(wire.n);
     void *out;
 

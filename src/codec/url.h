@@ -1,4 +1,5 @@
-/* URLs as servers and clients meet them: percent escapes, query strings, `scheme://host:port/path`. */
+/* URLs as servers and clients meet them: percent escapes, query strings, `scheme://host:port/path`.
+ */
 #pragma once
 
 #include "base/buf.h"
@@ -14,16 +15,16 @@ struct url_param {
     str_t name, value;
 };
 
-/* Takes the next parameter off the query; empty ones ("&&") are skipped. 1: *out is set, 0: the end,
- * -1: broken escape or not UTF-8. */
+/* Takes the next parameter off the query; empty ones ("&&") are skipped. 1: *out is set, 0: the
+ * end, -1: broken escape or not UTF-8. */
 int url_query_next(struct arena *a, str_t *query, struct url_param *out);
 
 struct url {
-    bool tls;    /* https */
-    str_t host;  /* without the brackets of IPv6 */
-    int port;    /* given, or 80 or 443 */
-    str_t path;  /* from '/' on, query included; "" when absent */
-    str_t user;  /* "name:password" before '@'; usually empty */
+    bool tls;   /* https */
+    str_t host; /* without the brackets of IPv6 */
+    int port;   /* given, or 80 or 443 */
+    str_t path; /* from '/' on, query included; "" when absent */
+    str_t user; /* "name:password" before '@'; usually empty */
 };
 
 /* An absolute http or https URL; a fragment is cut off. False for anything else, for blanks and

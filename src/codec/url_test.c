@@ -24,7 +24,9 @@ static void escapes_are_decoded_once(void **state)
 
 static void broken_escapes_are_refused(void **state)
 {
-    static const char *const bad[] = { "%", "%2", "a%2", "%zz", "%2g", "%ff", "%00", "\xff", "x%c3" };
+    static const char *const bad[] = {
+        "%", "%2", "a%2", "%zz", "%2g", "%ff", "%00", "\xff", "x%c3"
+    };
     str_t out;
 
     (void)state;
@@ -101,8 +103,8 @@ static void urls_are_taken_apart(void **state)
 static void other_texts_are_no_urls(void **state)
 {
     static const char *const bad[] = {
-        "",           "http",         "http:/",           "http://",      "ftp://a",
-        "localhost",  "http://:80",   "http://a:",        "http://a:0",   "http://a:65536",
+        "",           "http",         "http:/",           "http://",       "ftp://a",
+        "localhost",  "http://:80",   "http://a:",        "http://a:0",    "http://a:65536",
         "http://a:x", "http://a b/c", "http://[::1",      "http://[::1]x", "http://a/\n",
         "http://@",   "http://[]:1",  "https//localhost", "http://a:+1",
     };
@@ -119,9 +121,9 @@ static void other_texts_are_no_urls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(escapes_are_decoded_once),  cmocka_unit_test(broken_escapes_are_refused),
-        cmocka_unit_test(encoding_is_the_inverse),   cmocka_unit_test(queries_are_walked),
-        cmocka_unit_test(urls_are_taken_apart),      cmocka_unit_test(other_texts_are_no_urls),
+        cmocka_unit_test(escapes_are_decoded_once), cmocka_unit_test(broken_escapes_are_refused),
+        cmocka_unit_test(encoding_is_the_inverse),  cmocka_unit_test(queries_are_walked),
+        cmocka_unit_test(urls_are_taken_apart),     cmocka_unit_test(other_texts_are_no_urls),
     };
     int failed;
 
