@@ -172,6 +172,54 @@ static void abort_while_handling_is_told(void **state)
     fixture_done(&f);
 }
 
+static void reply_on_gone(struct http_req *req)
+{
+    struct fixture *f = req->user;
+    struct http_res res = { .status = 200, .body = S("ended early") };
+    bool delivered = http_reply(req, &res);
+
+    mutex_lock(&f->lock);
+    f->gone++;
+    f->undelivered += !delivered;
+    mutex_unlock(&f->lock);
+}
+
+static void early_handler(struct http_req *req, void *arg)
+{
+    struct fixture *f = arg;
+
+    req->user = f;
+    req->on_gone = reply_on_gone;
+    mutex_lock(&f->lock);
+    f->handled++;
+    mutex_unlock(&f->lock);
+}
+
+static void reply_may_come_from_on_gone(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    f.opts.handler = early_handler;
+    fixture_start(&f);
+    int fd = dial(&f);
+    put(fd, S("GET /" HEAD_A "\r\n"));
+    fixture_wait(&f, &f.handled, 1);
+    shutdown(fd, SHUT_WR);
+    expect_reply(fd, 200, "ended early");
+    expect_end(fd);
+    fd = dial(&f);
+    put(fd, S("GET /" HEAD_A "\r\n"));
+    fixture_wait(&f, &f.handled, 2);
+    slam(fd);
+    fixture_wait(&f, &f.gone, 2);
+    fixture_wait_connections(&f, 0);
+    assert_int_equal(fixture_get(&f, &f.undelivered), 2);
+    assert_int_equal(http_server_busy(f.s), 0);
+    fixture_done(&f);
+}
+
 static void abort_in_a_body_leaves_nothing(void **state)
 {
     struct fixture f;
@@ -275,6 +323,32 @@ static void slow_reader_is_closed(void **state)
     fixture_done(&f);
 }
 
+/* It needs far longer than write_ms for the whole reply, but never that long for a part of it. */
+static void slow_but_steady_reader_is_kept(void **state)
+{
+    struct fixture f;
+    size_t cap = (size_t)1 << 20, total = 0, n = 1;
+    char *piece = mem_alloc(cap);
+
+    (void)state;
+    fixture_init(&f);
+    f.opts.limits.write_ms = 400;
+    fixture_start(&f);
+    int fd = dial(&f);
+    put(fd, S("GET /big" HEAD_A "Connection: close\r\n\r\n"));
+    for (size_t due = cap; n > 0; due += cap) {
+        while (total < due && n > 0) {
+            n = take(fd, piece, cap);
+            total += n;
+        }
+        pause_ms(25);
+    }
+    assert_true(total > BIG_BYTES);
+    close(fd);
+    mem_free(piece);
+    fixture_done(&f);
+}
+
 static void one_connection_too_many_is_refused(void **state)
 {
     struct fixture f;
@@ -365,10 +439,12 @@ int main(void)
         cmocka_unit_test(half_closed_client_gets_its_reply),
         cmocka_unit_test(half_close_while_handling_is_told),
         cmocka_unit_test(abort_while_handling_is_told),
+        cmocka_unit_test(reply_may_come_from_on_gone),
         cmocka_unit_test(abort_in_a_body_leaves_nothing),
         cmocka_unit_test(bodies_in_flight_are_bounded),
         cmocka_unit_test(full_server_says_so_at_the_deadline),
         cmocka_unit_test(slow_reader_is_closed),
+        cmocka_unit_test(slow_but_steady_reader_is_kept),
         cmocka_unit_test(one_connection_too_many_is_refused),
         cmocka_unit_test(preface_of_http2_is_recognized),
         cmocka_unit_test(churn_leaves_a_working_server),

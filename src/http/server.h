@@ -40,5 +40,7 @@ void http_server_drain(struct http_server *s);
 /* Requests that have no reply yet. Any thread. */
 size_t http_server_busy(const struct http_server *s);
 size_t http_server_connections(const struct http_server *s);
-/* Closes everything and joins the threads. */
+/* Closes everything and joins the threads. Requests that are still owed a reply are told (on_gone)
+ * and freed: nobody may use them or reply any more, so whoever runs calls for them is stopped
+ * before. NULL is allowed. */
 void http_server_stop(struct http_server *s);
