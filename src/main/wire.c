@@ -181,13 +181,12 @@ static err_t start_all(struct ctx *c, struct server *s, const struct options *o)
     struct db_conn *writer = NULL;
     err_t e = open_database(c, s, o, &writer);
 
-    if (e == ERR_OK)
-        e = start_txn(c, s, writer, o);
     if (e != ERR_OK) {
-        if (!s->txn && writer)
+        if (writer)
             db_conn_close(writer);
         return e;
     }
+    TRY(start_txn(c, s, writer, o)); /* takes the connection over, also when it fails */
     TRY(bootstrap(c, s, o));
     TRY(make_store_dir(c, o->store_dir));
     TRY(jobs_start(c, s->txn, &s->jobs));
