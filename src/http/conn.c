@@ -11,12 +11,12 @@
 #include "base/must.h"
 #include "http/http_priv.h"
 
-#define READ_BYTES (64 * 1024)
+#define READ_BYTES ((size_t)64 << 10)
 /* With more than this read ahead a busy connection is not read. */
-#define AHEAD_BYTES (16 * 1024)
+#define AHEAD_BYTES ((size_t)16 << 10)
 /* How long and how much is thrown away after our last reply, so that the client gets to read it. */
 #define LINGER_MS 2000
-#define LINGER_BYTES_MAX (8 * 1024 * 1024)
+#define LINGER_BYTES_MAX ((size_t)8 << 20)
 
 static const char preface[] = "PRI * HTTP/2.0\r\n";
 #define PREFACE_N (sizeof(preface) - 1)

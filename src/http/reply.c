@@ -7,7 +7,7 @@
 #include "http/http_priv.h"
 
 /* A larger body goes out from where it is, as a second piece of the same write. */
-#define BODY_COPY_MAX (16 * 1024)
+#define BODY_COPY_MAX ((size_t)16 << 10)
 
 struct reason {
     int status;

@@ -8,7 +8,7 @@
 #include "base/must.h"
 
 #define SPARE_MAX 256
-#define SPARE_ARENA_BYTES_MAX (32 * 1024)
+#define SPARE_ARENA_BYTES_MAX ((size_t)32 << 10)
 
 struct request *request_new(struct http_loop *hl, struct conn *conn)
 {

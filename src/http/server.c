@@ -18,8 +18,8 @@
 #define BACKLOG 4096
 #define ACCEPTS_PER_TURN 256
 #define ACCEPT_PAUSE_MS 100
-#define HEAD_OUT_BYTES_MAX (256 * 1024)
-#define URL_BYTES_MAX (16 * 1024)
+#define HEAD_OUT_BYTES_MAX ((size_t)256 << 10)
+#define URL_BYTES_MAX ((size_t)16 << 10)
 
 /* ---- accepting ---- */
 
