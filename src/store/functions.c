@@ -1,6 +1,8 @@
 /* The table functions, and the rows of events that are their history. */
 #include "store/functions.h"
 
+#include "store/rows.h"
+
 #define COLUMNS "key, id, version, status, mode, config, invoked, deleted, created_at, updated_at"
 
 static const struct sql all = { "SELECT " COLUMNS " FROM functions WHERE env = $env ORDER BY key" };
@@ -21,11 +23,6 @@ static const struct sql put = {
 
 static const struct sql mark_invoked = {
     "UPDATE functions SET invoked = 1 WHERE key = $1 AND env = $env AND invoked = 0"
-};
-
-static const struct sql record_put = {
-    "INSERT INTO events (id, env, name, data, version, source, entity_id, entity_type, "
-    "entity_version) VALUES ($1, $env, $2, $3, 1, 'system', $4, 'function', $5)"
 };
 
 static const struct sql records = {
@@ -54,25 +51,15 @@ static void read_row(const struct db_rows *r, struct function *f)
 
 err_t store_functions_all(struct ctx *c, struct function **out, size_t *n)
 {
-    struct function *fns = NULL;
-    size_t have = 0, cap = 0;
+    struct rows_of rows = ROWS_OF(struct function);
     struct db_rows r;
 
     TRY(db_query(c, &all, ARGS_NONE, &r));
-    while (db_row(&r)) {
-        if (have == cap) {
-            struct function *more = NEW_N(c->arena, struct function, cap == 0 ? 64 : cap * 2);
-
-            if (have > 0)
-                memcpy(more, fns, have * sizeof(*fns));
-            fns = more;
-            cap = cap == 0 ? 64 : cap * 2;
-        }
-        read_row(&r, &fns[have++]);
-    }
+    while (db_row(&r))
+        read_row(&r, rows_next(c, &rows));
     TRY(db_end(&r));
-    *out = fns;
-    *n = have;
+    *out = rows.items;
+    *n = rows.n;
     return ERR_OK;
 }
 
@@ -127,14 +114,6 @@ err_t store_function_mark_invoked(struct ctx *c, int64_t key, bool *changed)
     TRY(db_exec(c, &mark_invoked, ARGS(DB_INT(key)), &rows));
     *changed = rows > 0;
     return ERR_OK;
-}
-
-err_t store_function_record_put(struct ctx *c, const struct event *e)
-{
-    return db_exec(c, &record_put,
-                   ARGS(DB_INT(e->id), DB_TEXT(e->name), DB_BLOB(e->data), DB_TEXT(e->entity_id),
-                        DB_INT(e->entity_version)),
-                   NULL);
 }
 
 static void read_record(const struct db_rows *r, str_t stream, struct event *e)

@@ -16,8 +16,6 @@ NODISCARD err_t store_function_put(struct ctx *c, const struct function *f, int6
 /* *changed: it was not marked before. */
 NODISCARD err_t store_function_mark_invoked(struct ctx *c, int64_t key, bool *changed);
 
-/* One entry of history: id, name, data, entity_id and entity_version of the event are used. */
-NODISCARD err_t store_function_record_put(struct ctx *c, const struct event *e);
 /* Up to limit entries of the stream with versions above `from`, ascending: id, data, version. */
 NODISCARD err_t store_function_records(struct ctx *c, str_t stream, int64_t from, int64_t limit,
                                        struct event **out, size_t *n);

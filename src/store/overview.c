@@ -1,6 +1,8 @@
 /* Sums over the table counters. */
 #include "store/overview.h"
 
+#include "store/rows.h"
+
 #define KINDS_MAX 64
 
 static const struct sql totals = {
@@ -60,27 +62,20 @@ err_t store_workers_alive(struct ctx *c, int64_t since_ms, int64_t *out)
 
 err_t store_run_totals(struct ctx *c, int64_t kind_end, struct run_total **out, size_t *n)
 {
-    struct run_total *list = NULL;
-    size_t have = 0, cap = 0;
+    struct rows_of rows = ROWS_OF(struct run_total);
     struct db_rows r;
 
     TRY(db_query(c, &run_totals, ARGS(DB_INT(kind_end)), &r));
     while (db_row(&r)) {
-        if (have == cap) {
-            struct run_total *more = NEW_N(c->arena, struct run_total, cap == 0 ? 64 : cap * 2);
+        struct run_total *t = rows_next(c, &rows);
 
-            if (have > 0)
-                memcpy(more, list, have * sizeof(*list));
-            list = more;
-            cap = cap == 0 ? 64 : cap * 2;
-        }
-        list[have++] = (struct run_total){ .environment = db_str(&r, 0),
-                                           .function_id = db_str(&r, 1),
-                                           .status = db_int(&r, 2),
-                                           .n = db_int(&r, 3) };
+        *t = (struct run_total){ .environment = db_str(&r, 0),
+                                 .function_id = db_str(&r, 1),
+                                 .status = db_int(&r, 2),
+                                 .n = db_int(&r, 3) };
     }
     TRY(db_end(&r));
-    *out = list;
-    *n = have;
+    *out = rows.items;
+    *n = rows.n;
     return ERR_OK;
 }

@@ -5,6 +5,7 @@
 #include "engine/function.h"
 #include "engine/match.h"
 #include "proto/ironflow.h"
+#include "store/events.h"
 #include "store/functions.h"
 #include "svc/messages.h"
 #include "svc/principal.h"
@@ -43,13 +44,17 @@ static err_t record(struct ctx *c, const struct function *f, str_t type, str_t r
     struct function_record r = { .type = type,
                                  .actor = c->who == NULL ? STR_NULL : c->who->id,
                                  .reason = reason };
-    struct event e = { .id = ctx_id(c), .entity_version = f->version };
+    struct event e = { .id = ctx_id(c),
+                       .version = 1,
+                       .source = S("system"),
+                       .entity_type = S("function"),
+                       .entity_version = f->version };
 
     TRY(function_snapshot(c, f, &r.snapshot));
     TRY(function_record_json(c, f, &r, &e.data));
     e.name = str_printf(c->arena, "ironflow.function." STR_FMT, STR_ARG(type));
     e.entity_id = stream_of(c, f->id);
-    return store_function_record_put(c, &e);
+    return store_event_add(c, &e);
 }
 
 /* Records `was`, stores what it became under the next version, and tells. */
