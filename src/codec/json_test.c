@@ -126,8 +126,8 @@ static const char *const refused[] = {
     "{} x",
     "'a'",
     "// c\n1",
-    "\xef\xbb\xbf"
-    "1",
+    ("\xef\xbb\xbf"
+     "1"),
     "[\"a\":1]",
     "{\"a\":1 \"b\":2}",
     "\"\\",

@@ -57,6 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     while (pb_rpcs[rpcs].path.n)
         rpcs++;
+    must(rpcs > 0);
     d = data[1] & 1 ? pb_rpcs[data[0] % rpcs].request : pb_rpcs[data[0] % rpcs].response;
     if (data[1] & 4)
         d = &pb_rest_job_update_desc;

@@ -195,7 +195,7 @@ static err_t read_one(struct reader *r, const struct pb_field *f, void *msg, uns
 {
     void *slot;
     str_t value;
-    int32_t number;
+    int32_t number = 0;
     bool known = false;
 
     if (f->kind == PB_KIND_MESSAGE) {
@@ -280,7 +280,7 @@ static err_t read_object_start(struct reader *r, bool *more)
 
 static err_t read_map(struct reader *r, const struct pb_field *f, void *msg, unsigned depth)
 {
-    bool more;
+    bool more = false;
     str_t key, value;
 
     if (peek(r) != '{')
@@ -341,7 +341,7 @@ static err_t read_message(struct reader *r, const struct pb_message *d, void *ms
 {
     uint64_t seen[2] = { 0, 0 };
     str_t key, ignored;
-    bool more;
+    bool more = false;
 
     TRY(read_object_start(r, &more));
     while (more) {
