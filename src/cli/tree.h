@@ -1,5 +1,5 @@
-/* The command tree: constant rows, from which come the parser, --help, the completions and the reference
- * page. A feature adds a row. */
+/* The command tree: constant rows, from which come the parser, --help, the completions and the
+ * reference page. A feature adds a row. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,8 +12,8 @@ struct cli;
 enum opt_kind { OPT_FLAG, OPT_TEXT, OPT_INT, OPT_DURATION, OPT_LIST };
 
 struct opt {
-    char letter;       /* 0: none */
-    const char *name;  /* "data-file"; NULL ends the list */
+    char letter;      /* 0: none */
+    const char *name; /* "data-file"; NULL ends the list */
     enum opt_kind kind;
     const char *value; /* placeholder, "path"; NULL for flags */
     const char *def;   /* shown as the default; NULL: none */
@@ -22,14 +22,16 @@ struct opt {
 
 struct cmd {
     const char *name;
-    const char *alias;    /* or NULL */
-    const char *args;     /* "<run-id>"; NULL: none; "[x]" optional; only full words in <> are required */
+    const char *alias; /* or NULL */
+    const char
+        *args; /* "<run-id>"; NULL: none; "[x]" optional; only full words in <> are required */
     const char *help;     /* one line */
     const char *about;    /* paragraphs, or NULL */
     const char *examples; /* lines, or NULL */
     const struct opt *opts;
     const struct cmd *const *subs; /* NULL-terminated, or NULL */
     int (*run)(struct cli *cli);   /* exit code; NULL: only subcommands */
+    bool hidden;                   /* works, but is not listed */
 };
 
 /* Environment variables as main read them; empty views where unset. */
@@ -44,17 +46,20 @@ struct cli_env {
 struct cli {
     struct ctx *c; /* arena for everything */
     const struct cli_env *env;
-    const struct cmd *cmd;
+    const struct cmd *root, *cmd;
+    const char *path;        /* the words that lead to cmd: "run list" */
     const char *const *args; /* positional, args_n of them */
     int args_n;
     bool verbose;
     struct cli_values *values;
 };
 
-bool cli_given(const struct cli *cli, const char *opt);      /* the user wrote it */
+/* What the options of the row cli->cmd were given as. opt is a name from that row, or of a global
+ * option. */
+bool cli_given(const struct cli *cli, const char *opt); /* the user wrote it */
 bool cli_flag(const struct cli *cli, const char *opt);
-str_t cli_text(const struct cli *cli, const char *opt);      /* value, else default, else empty */
+str_t cli_text(const struct cli *cli, const char *opt); /* value, else default, else empty */
 int64_t cli_int(const struct cli *cli, const char *opt);
 int64_t cli_duration_ms(const struct cli *cli, const char *opt);
-/* Values of a repeatable option in order. */
+/* Values of a repeatable option in order, in the arena. */
 const str_t *cli_list(const struct cli *cli, const char *opt, size_t *n);
