@@ -1,8 +1,8 @@
 /* One batch of the writer: many calls, one transaction, one fsync. On the writer's thread only.
  *
- * `pending` waits to run, `members` have run in the open transaction and are held until it ends. A call
- * that fails after its first write dooms the transaction: everybody else runs again without it, then
- * it runs alone. Parked calls that the batch woke are members like any other. */
+ * `pending` waits to run, `members` have run in the open transaction and are held until it ends. A
+ * call that fails after its first write dooms the transaction: everybody else runs again without
+ * it, then it runs alone. Parked calls that the batch woke are members like any other. */
 #include "txn/txn_priv.h"
 
 #define BATCH_CALLS 256
@@ -45,13 +45,12 @@ static void refill(struct batch *b)
     struct call *call;
 
     mutex_lock(&b->t->lock);
-    while (b->ran + b->pending.n < BATCH_CALLS &&
-           (call = txn_queue_take(b->t, l, &b->out)) != NULL)
+    while (b->ran + b->pending.n < BATCH_CALLS && (call = txn_queue_take(b->t, l, &b->out)) != NULL)
         list_push(&b->pending, call);
     mutex_unlock(&b->t->lock);
 }
 
-/* ---- inside the transaction -------------------------------------------------------------------- */
+/* ---- inside the transaction ------------------------------------------------------------------ */
 
 /* Runs a member. An error ends the attempt: b->doomed is the culprit, or there is none (ERR_RETRY,
  * ERR_FATAL). */
@@ -143,7 +142,7 @@ static err_t run_woken(struct batch *b)
     return ERR_OK;
 }
 
-/* ---- after it ---------------------------------------------------------------------------------- */
+/* ---- after it -------------------------------------------------------------------------------- */
 
 /* Rolled back: all who ran wait to run again, in the same order, before those who did not. */
 static void regroup(struct batch *b)
@@ -188,8 +187,8 @@ static void settle_committed(struct batch *b)
     mutex_unlock(&t->lock);
 }
 
-/* Every held reply becomes e, refusals too: they may rest on what was rolled back. Who had parked has
- * no reply yet; it looks again. */
+/* Every held reply becomes e, refusals too: they may rest on what was rolled back. Who had parked
+ * has no reply yet; it looks again. */
 static void settle_failed(struct batch *b, err_t e)
 {
     struct txn *t = b->t;
@@ -211,7 +210,8 @@ static void settle_failed(struct batch *b, err_t e)
     mutex_unlock(&t->lock);
 }
 
-/* The doomed call leaves the batch, to run alone; if it was alone already, its error is the answer. */
+/* The doomed call leaves the batch, to run alone; if it was alone already, its error is the answer.
+ */
 static void settle_doomed(struct batch *b)
 {
     struct call *call = b->doomed;
@@ -232,7 +232,7 @@ static void settle_doomed(struct batch *b)
         list_append(&b->alone, &b->pending);
 }
 
-/* ---- the batch --------------------------------------------------------------------------------- */
+/* ---- the batch ------------------------------------------------------------------------------- */
 
 /* One attempt at a transaction of what is pending. */
 static err_t attempt(struct batch *b, bool fresh)

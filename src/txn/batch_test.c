@@ -1,6 +1,6 @@
-/* Batches, step by step in single-threaded mode: who shares a commit, who is kept out of it, and what
- * everybody is told when it fails. */
-#include "txn/txn_fixture.h"
+/* Batches, step by step in single-threaded mode: who shares a commit, who is kept out of it, and
+ * what everybody is told when it fails. */
+#include "txn/calls_fixture.h"
 
 static void calls_of_one_step_share_one_commit(void **state)
 {
@@ -116,8 +116,8 @@ static void many_doomed_calls_end_in_bounded_work(void **state)
 
     (void)state;
     for (int i = 0; i < N; i++)
-        k[i] = i % 2 == 0 ? submit_failing(f, i, ERR_INTERNAL, -1) :
-                            fx_submit(f, CALL_WRITE, fx_run_insert, i);
+        k[i] = i % 2 == 0 ? submit_failing(f, i, ERR_INTERNAL, -1)
+                          : fx_submit(f, CALL_WRITE, fx_run_insert, i);
     fx_settle(f);
     for (int i = 0; i < N; i++) {
         assert_true(k[i]->runs <= 6);
@@ -284,12 +284,12 @@ static void a_read_follows_its_write_with_txn_next(void **state)
     fx_free(f);
 }
 
-/* Fails each of the database calls that the scene makes, with each error in turn: an answer of ERR_OK
- * and a row go together, always. */
+/* Fails each of the database calls that the scene makes, with each error in turn: an answer of
+ * ERR_OK and a row go together, always. */
 static void an_error_at_any_place_leaves_nothing_half_done(void **state)
 {
-    static const err_t errors[] = { ERR_UNAVAILABLE, ERR_RETRY, ERR_INTERNAL, ERR_UNCERTAIN,
-                                    ERR_EXISTS, ERR_FATAL };
+    static const err_t errors[] = { ERR_UNAVAILABLE, ERR_RETRY,  ERR_INTERNAL,
+                                    ERR_UNCERTAIN,   ERR_EXISTS, ERR_FATAL };
 
     (void)state;
     for (size_t e = 0; e < COUNT_OF(errors); e++) {

@@ -1,5 +1,5 @@
-/* Replies on their way out. Ended calls are collected while txn.lock is held and leave afterwards, one
- * chain of messages and one wake-up a loop. */
+/* Replies on their way out. Ended calls are collected while txn.lock is held and leave afterwards,
+ * one chain of messages and one wake-up a loop. */
 #include "txn/txn_priv.h"
 
 static void deliver_on_loop(struct loop_msg *m)

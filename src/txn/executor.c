@@ -1,10 +1,10 @@
 /* PostgreSQL: a few threads, each with a connection, each running one call in one transaction. Who
- * loses a race runs again from its beginning. Signals are raised after the commit, before the reply;
- * the parked calls that they wake go through the queue like any other. */
+ * loses a race runs again from its beginning. Signals are raised after the commit, before the
+ * reply; the parked calls that they wake go through the queue like any other. */
 #include "txn/txn_priv.h"
 
-/* A unique violation ends the transaction; run again, the call usually finds the row that was in its
- * way. Not for ever: it may be its own fault. */
+/* A unique violation ends the transaction; run again, the call usually finds the row that was in
+ * its way. Not for ever: it may be its own fault. */
 #define EXISTS_MAX 3
 
 /* One attempt. ERR_RETRY: run it again. */
@@ -34,7 +34,8 @@ static void exec_settle(struct worker *w, struct call *call, err_t e)
 {
     struct txn *t = w->t;
     struct deliver d = { .all_inline = t->mode == MODE_SINGLE };
-    /* After a lost connection the write may be durable: a wake-up for nothing is the lesser evil. */
+    /* After a lost connection the write may be durable: a wake-up for nothing is the lesser evil.
+     */
     bool raise = e == ERR_OK || e == ERR_NEXT || e == ERR_UNCERTAIN;
 
     if (raise)

@@ -1,6 +1,6 @@
 /* Who waits for what: for each kind of call, signal and key a line of parked calls, oldest ticket
- * first, and one heap of the times at which they run again anyway. A call that parks again keeps its
- * ticket, so being woken for nothing costs it no place. Callers hold txn.lock. */
+ * first, and one heap of the times at which they run again anyway. A call that parks again keeps
+ * its ticket, so being woken for nothing costs it no place. Callers hold txn.lock. */
 #include "base/mem.h"
 #include "txn/txn_priv.h"
 
@@ -35,7 +35,7 @@ err_t txn_park(struct ctx *c, enum sig sig, const int64_t *keys, size_t n, int64
     return ERR_PARKED;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static struct park_list *line_of(struct map *m, int64_t key)
 {
@@ -50,7 +50,8 @@ static struct park_list *line_of(struct map *m, int64_t key)
     return l;
 }
 
-/* Searches from both ends: newcomers belong to the tail, those who park again mostly to the head. */
+/* Searches from both ends: newcomers belong to the tail, those who park again mostly to the head.
+ */
 static struct park_node *node_before(const struct park_list *l, uint64_t ticket)
 {
     struct park_node *head = l->first, *tail = l->last;
@@ -100,7 +101,7 @@ static void node_unlink(struct park_node *n)
     }
 }
 
-/* ---- heap -------------------------------------------------------------------------------------- */
+/* ---- heap ------------------------------------------------------------------------------------ */
 
 static void heap_set(struct park_table *t, size_t i, struct call_park *p)
 {
@@ -147,7 +148,7 @@ static void heap_remove(struct park_table *t, struct call_park *p)
         heap_down(t, i, last);
 }
 
-/* ---- the table --------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 void park_link(struct park_table *t, struct call *call)
 {

@@ -1,6 +1,6 @@
-/* Parked calls, step by step under a virtual clock: woken in the batch that made their work, in their
- * order, as many as there is work for; deadlines; clients that go away. */
-#include "txn/txn_fixture.h"
+/* Parked calls, step by step under a virtual clock: woken in the batch that made their work, in
+ * their order, as many as there is work for; deadlines; clients that go away. */
+#include "txn/calls_fixture.h"
 
 static int step(struct fx *f, int64_t *due)
 {
@@ -336,7 +336,8 @@ static void a_rolled_back_wake_up_leaves_no_trace(void **state)
     fx_free(f);
 }
 
-/* The woken poll takes the row and then fails: the emit stands, the poll runs alone and may succeed. */
+/* The woken poll takes the row and then fails: the emit stands, the poll runs alone and may
+ * succeed. */
 static void a_doomed_poll_does_not_take_the_emit_with_it(void **state)
 {
     struct fx *f = fx_new(FX_MEMORY, 0);

@@ -1,6 +1,6 @@
 /* Between the threads: the queues that calls wait in, what becomes of a call that has run, and the
- * signals and times that bring parked calls back. All with txn.lock held, but for the few that say they
- * take it. */
+ * signals and times that bring parked calls back. All with txn.lock held, but for the few that say
+ * they take it. */
 #include "base/log.h"
 #include "txn/txn_priv.h"
 
@@ -9,7 +9,7 @@
 /* The clock may be set anew while we sleep. */
 #define CLOCK_SLEEP_MAX_MS 1000
 
-/* ---- queues ------------------------------------------------------------------------------------ */
+/* ---- queues ---------------------------------------------------------------------------------- */
 
 static struct queue *queue_of(struct txn *t, enum call_kind kind)
 {
@@ -70,7 +70,7 @@ struct call *txn_queue_take(struct txn *t, struct call_list *l, struct deliver *
     return call;
 }
 
-/* ---- what becomes of a call -------------------------------------------------------------------- */
+/* ---- what becomes of a call ------------------------------------------------------------------ */
 
 err_t txn_outside(err_t e)
 {
@@ -154,8 +154,8 @@ static void park_call(struct txn *t, struct call *call)
     t->parked++;
 }
 
-/* ERR_PARKED: in the table, unless there is a reason not to wait. A call of a batch is in it already,
- * and no signal came between, since batches follow one another. */
+/* ERR_PARKED: in the table, unless there is a reason not to wait. A call of a batch is in it
+ * already, and no signal came between, since batches follow one another. */
 static void settle_parked(struct txn *t, struct call *call, struct deliver *d)
 {
     bool held = call->state == CALL_HELD;
@@ -165,9 +165,8 @@ static void settle_parked(struct txn *t, struct call *call, struct deliver *d)
             park_remove(&t->park, call);
         call->state = CALL_RUNNING;
         end_call(t, call,
-                 call->cancelled ?
-                     err_set(&call->ctx, ERR_CANCELED, "the client is gone") :
-                     err_set(&call->ctx, ERR_UNAVAILABLE, "the server is stopping"),
+                 call->cancelled ? err_set(&call->ctx, ERR_CANCELED, "the client is gone")
+                                 : err_set(&call->ctx, ERR_UNAVAILABLE, "the server is stopping"),
                  d);
         return;
     }
@@ -201,7 +200,7 @@ void txn_settle(struct txn *t, struct call *call, err_t result, struct deliver *
     }
 }
 
-/* ---- signals and time -------------------------------------------------------------------------- */
+/* ---- signals and time ------------------------------------------------------------------------ */
 
 void txn_on_signals(struct txn *t, const struct signal_list *l)
 {
@@ -269,7 +268,7 @@ void *clock_main(void *txn)
     return NULL;
 }
 
-/* ---- the end ----------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 bool txn_has_failed(struct txn *t)
 {

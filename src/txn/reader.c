@@ -1,5 +1,5 @@
-/* READ calls: each has a transaction of its own, begun after the call was taken, so it sees every write
- * whose reply was out before the call was submitted. SQLite has reader threads for them. */
+/* READ calls: each has a transaction of its own, begun after the call was taken, so it sees every
+ * write whose reply was out before the call was submitted. SQLite has reader threads for them. */
 #include "txn/txn_priv.h"
 
 void read_turn(struct worker *w, struct call *call)

@@ -20,7 +20,7 @@ static void default_fatal(void *app, const char *what)
     _exit(1);
 }
 
-/* ---- start ------------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 static void queue_init(struct queue *q)
 {
@@ -102,7 +102,7 @@ err_t txn_new(struct ctx *c, const struct txn_opts *o, struct txn **out)
     return ERR_OK;
 }
 
-/* ---- end --------------------------------------------------------------------------------------- */
+/* ---- end ------------------------------------------------------------------------------------- */
 
 static void end_parked(struct txn *t)
 {
@@ -162,7 +162,7 @@ void txn_free(struct txn *t)
     mem_free(t);
 }
 
-/* ---- calls ------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 void call_init(struct call *call, enum call_kind kind, err_t (*run)(struct ctx *c), void *arg,
                struct arena *arena)

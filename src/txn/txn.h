@@ -1,15 +1,16 @@
 /* Runs calls in transactions and holds their replies until what they did is durable.
  *
- * A call is straight-line code, `err_t run(struct ctx *c)`, that may run more than once and therefore
- * touches nothing but its transaction, its arena, its own result memory (which it sets anew each time)
- * and its signals. WRITE calls share transactions: on SQLite one writer thread takes all that wait,
- * runs each to its end, then the parked calls that they woke, commits once and only then delivers
- * signals and replies. READ calls run on reader threads with a snapshot taken when they start. On
- * PostgreSQL a few executor threads run one call a transaction. With threads = 0 everything runs inside
- * txn_step, for the simulator and the tests.
+ * A call is straight-line code, `err_t run(struct ctx *c)`, that may run more than once and
+ * therefore touches nothing but its transaction, its arena, its own result memory (which it sets
+ * anew each time) and its signals. WRITE calls share transactions: on SQLite one writer thread
+ * takes all that wait, runs each to its end, then the parked calls that they woke, commits once and
+ * only then delivers signals and replies. READ calls run on reader threads with a snapshot taken
+ * when they start. On PostgreSQL a few executor threads run one call a transaction. Without threads
+ * everything runs inside txn_step, for the simulator and the tests.
  *
- * A call that fails after it wrote something dooms its batch: the batch is rolled back and runs again
- * without it, then it runs alone. A call that fails before its first write costs nobody anything. */
+ * A call that fails after it wrote something dooms its batch: the batch is rolled back and runs
+ * again without it, then it runs alone. A call that fails before its first write costs nobody
+ * anything. */
 #pragma once
 
 #include "base/ctx.h"
@@ -23,11 +24,11 @@ enum call_kind { CALL_READ, CALL_WRITE };
 /* What happens only if the write is durable: data, never functions. Delivered in call order, before
  * the replies. */
 enum sig {
-    SIG_RUN_READY,  /* key: function key; wakes as many parked calls as there were signals */
-    SIG_RUN_ENDED,  /* key: run id; wakes all */
-    SIG_TIMER,      /* key 0: an earlier timer was set; wakes all */
-    SIG_REGISTRY,   /* key: environment; functions changed */
-    SIG_ACCESS,     /* key 0: keys, roles or environments changed */
+    SIG_RUN_READY, /* key: function key; each wakes the oldest parked WRITE and the oldest READ */
+    SIG_RUN_ENDED, /* key: run id; wakes all */
+    SIG_TIMER,     /* key 0: an earlier timer was set; wakes all */
+    SIG_REGISTRY,  /* key: environment; functions changed */
+    SIG_ACCESS,    /* key 0: keys, roles or environments changed */
     SIG_COUNT
 };
 
@@ -66,8 +67,8 @@ struct call {
 };
 
 struct txn_hooks {
-    /* After BEGIN of a write: may set c->batch. Before its COMMIT: writes what was collected. After it:
-     * committed says how it ended. On the thread of the transaction. */
+    /* After BEGIN of a write: may set c->batch. Before its COMMIT: writes what was collected. After
+     * it: committed says how it ended. On the thread of the transaction. */
     err_t (*begin)(struct ctx *c);
     err_t (*before_commit)(struct ctx *c);
     void (*after)(struct ctx *c, bool committed);
@@ -79,15 +80,15 @@ struct txn_hooks {
 
 struct txn_opts {
     struct db *db;
-    struct db_conn *writer; /* SQLite: an open write connection that txn takes over, or NULL */
-    int threads; /* readers on SQLite, executors on PostgreSQL; 0: single-threaded */
+    struct db_conn *writer;    /* SQLite: an open write connection that txn takes over, or NULL */
+    int threads;               /* readers on SQLite, executors on PostgreSQL; 0: single-threaded */
     const struct clock *clock; /* NULL: the process's clock */
     struct txn_hooks hooks;
-    void *app;            /* becomes c->app */
-    int64_t slot;         /* node slot for ids; each further thread that makes ids takes the next one */
-    int64_t id_last;      /* ids are greater than this one: what an earlier process gave out */
-    uint64_t seed;        /* 0: random */
-    size_t waiting_max;   /* default 4096 */
+    void *app;       /* becomes c->app */
+    int64_t slot;    /* node slot for ids; each further thread that makes ids takes the next one */
+    int64_t id_last; /* ids are greater than this one: what an earlier process gave out */
+    uint64_t seed;   /* 0: random */
+    size_t waiting_max; /* default 4096 */
 };
 
 NODISCARD err_t txn_new(struct ctx *c, const struct txn_opts *o, struct txn **out);
@@ -100,18 +101,21 @@ void call_init(struct call *call, enum call_kind kind, err_t (*run)(struct ctx *
                struct arena *arena);
 /* Any thread. ERR_UNAVAILABLE when too many wait or it is stopping: then done is not called. */
 NODISCARD err_t txn_submit(struct txn *t, struct call *call);
-/* The client is gone: a parked call ends with ERR_CANCELED, any other runs on. Any thread that owns the
- * call's loop; done is still called. */
+/* The client is gone: a call that is parked, or about to park, ends with ERR_CANCELED; any other
+ * runs on. On the thread that runs call->done; done is still called (inside, without a loop). */
 void txn_cancel(struct txn *t, struct call *call);
 
-/* Inside run, before any write: wait for one of the signals or the deadline (0: for ever), then run again.
- *   return txn_park(c, SIG_RUN_READY, keys, n, deadline); */
+/* Inside run, before any write: return txn_park(...) to wait for one of the signals, or until the
+ * deadline (0: none), and then run again. Without keys it waits for the deadline alone. Look before
+ * you park, in the same run: a signal of an earlier transaction does not come again. */
 NODISCARD err_t txn_park(struct ctx *c, enum sig sig, const int64_t *keys, size_t n,
                          int64_t deadline_ms);
-/* Inside run, at its end: after the commit go on with another function (a READ after a WRITE). */
+/* Inside run, at its end: return txn_next(...) to go on with another function after the commit, in
+ * another transaction (a READ after a WRITE, the next slice of a job). */
 NODISCARD err_t txn_next(struct ctx *c, enum call_kind kind, err_t (*run)(struct ctx *c));
 
-/* Runs a call from a plain thread and waits for it (start-up, tests). */
+/* Runs a call from a plain thread and waits for it (start-up, tests); done and loop are not used.
+ * In single-threaded mode a call that parks for a later time is cancelled. Returns its result. */
 NODISCARD err_t txn_run(struct txn *t, struct call *call);
 
 /* Single-threaded mode: one write batch and the reads that wait. False when nothing was to do;

@@ -1,5 +1,5 @@
-/* Shared inside src/txn. One mutex, txn.lock, guards the queues, the park table, the counters and the
- * state of every call that no thread is running; what a thread runs belongs to that thread. */
+/* Shared inside src/txn. One mutex, txn.lock, guards the queues, the park table, the counters and
+ * the state of every call that no thread is running; what a thread runs belongs to that thread. */
 #pragma once
 
 #include "base/map.h"
@@ -21,7 +21,7 @@ struct call_list {
     size_t n;
 };
 
-/* ---- park.c ------------------------------------------------------------------------------------ */
+/* ---- park.c ---------------------------------------------------------------------------------- */
 
 struct park_list;
 struct park_node {
@@ -37,12 +37,12 @@ struct call_park {
     enum sig sig;
     size_t n, cap; /* nodes, one a key */
     struct park_node *nodes;
-    int64_t deadline_ms;     /* 0: none */
-    int64_t due_ms;          /* when it runs again at the latest */
-    size_t heap_at;          /* HEAP_NONE: not in the heap */
-    uint64_t ticket;         /* its place in every line it stands in; kept while it parks again */
-    bool linked;             /* in the table */
-    bool woken;              /* woken by `by`, and not run to an answer since */
+    int64_t deadline_ms; /* 0: none */
+    int64_t due_ms;      /* when it runs again at the latest */
+    size_t heap_at;      /* HEAP_NONE: not in the heap */
+    uint64_t ticket;     /* its place in every line it stands in; kept while it parks again */
+    bool linked;         /* in the table */
+    bool woken;          /* woken by `by`, and not run to an answer since */
     struct signal by;
     struct call_park *chain; /* the next one that the same signal woke */
 };
@@ -63,7 +63,7 @@ struct park_table {
 };
 
 /* All of these with txn.lock held. */
-void park_link(struct park_table *p, struct call *call);   /* to its place in the lines */
+void park_link(struct park_table *p, struct call *call); /* to its place in the lines */
 void park_arm(struct park_table *p, struct call *call, int64_t due_ms);
 void park_remove(struct park_table *p, struct call *call); /* from the lines and the heap */
 /* Takes out whom the signal wakes: the oldest for SIG_RUN_READY, else all, oldest first, linked by
@@ -79,7 +79,7 @@ struct call *park_first(const struct park_table *p);
 void park_free(struct call *call);
 void park_table_done(struct park_table *p);
 
-/* ---- deliver.c --------------------------------------------------------------------------------- */
+/* ---- deliver.c ------------------------------------------------------------------------------- */
 
 #define DELIVER_LOOPS 32
 
@@ -97,7 +97,7 @@ void deliver_add(struct deliver *d, struct call *call);
 /* Posts every chain and calls what is inline. Without txn.lock. The calls are no longer ours. */
 void deliver_flush(struct deliver *d);
 
-/* ---- txn.c ------------------------------------------------------------------------------------- */
+/* ---- txn.c ----------------------------------------------------------------------------------- */
 
 enum txn_mode {
     MODE_SINGLE, /* txn_step does everything */
@@ -117,8 +117,8 @@ struct worker {
     struct txn *t;
     pthread_t thread;
     struct db_conn *conn;
-    struct arena arena; /* of ctx; emptied for every transaction */
-    struct ctx ctx;     /* of the transaction: hooks, commit */
+    struct arena arena;              /* of ctx; emptied for every transaction */
+    struct ctx ctx;                  /* of the transaction: hooks, commit */
     struct signal_list signals;      /* raised by the transaction */
     struct signal_list call_signals; /* raised by the call that runs */
     struct id_gen ids;
@@ -128,7 +128,7 @@ struct worker {
 struct txn {
     struct txn_opts o;
     enum txn_mode mode;
-    bool pg; /* one call a transaction, all kinds in one queue */
+    bool pg;                /* one call a transaction, all kinds in one queue */
     struct worker *workers; /* SQLite: the writer first */
     size_t workers_n;
     pthread_t clock_thread;
@@ -152,8 +152,8 @@ struct call_list *txn_list(struct txn *t, enum call_kind kind);
 void txn_queue_put(struct txn *t, struct call *call);
 /* With lock held: sleeps until the queue has a call (true) or nothing will come any more. */
 bool txn_queue_wait(struct txn *t, struct queue *q);
-/* With lock held: the next call of the list, marked as running; calls that shall not run any more end
- * into d instead. NULL when the list is empty. */
+/* With lock held: the next call of the list, marked as running; calls that shall not run any more
+ * end into d instead. NULL when the list is empty. */
 struct call *txn_queue_take(struct txn *t, struct call_list *l, struct deliver *d);
 /* With lock held: a call that was taken goes back to the front of its line. */
 void txn_queue_return(struct txn *t, struct call *call);
@@ -161,8 +161,8 @@ void txn_queue_return(struct txn *t, struct call *call);
 void txn_unparked(struct txn *t, struct call *call);
 /* With lock held: what a call that has run becomes: ended, parked, or queued for txn_next. */
 void txn_settle(struct txn *t, struct call *call, err_t result, struct deliver *d);
-/* With lock held: the calls that the signals wake go into their queues; WRITE calls only from signal
- * writes_from on. No thread holds a parked call then. */
+/* With lock held: the calls that the signals wake go into their queues; WRITE calls only from
+ * signal writes_from on. No thread holds a parked call then. */
 void txn_raise(struct txn *t, const struct signal_list *l, size_t writes_from);
 /* Without lock: the hook for every signal. */
 void txn_on_signals(struct txn *t, const struct signal_list *l);
@@ -177,7 +177,7 @@ bool txn_has_failed(struct txn *t);
 /* The disk failed: no more calls are run, and hooks.fatal is called, once. Without lock. */
 void txn_fatal(struct txn *t, const char *what);
 
-/* ---- lists.c ----------------------------------------------------------------------------------- */
+/* ---- lists.c --------------------------------------------------------------------------------- */
 
 void list_push(struct call_list *l, struct call *call);
 void list_push_front(struct call_list *l, struct call *call);
@@ -187,9 +187,10 @@ struct call *list_pop(struct call_list *l);
 void list_append(struct call_list *to, struct call_list *from);
 void signals_append(struct signal_list *to, const struct signal_list *from);
 
-/* ---- worker.c ---------------------------------------------------------------------------------- */
+/* ---- worker.c -------------------------------------------------------------------------------- */
 
-NODISCARD err_t worker_open(struct ctx *c, struct worker *w, struct txn *t, size_t index, bool write);
+NODISCARD err_t worker_open(struct ctx *c, struct worker *w, struct txn *t, size_t index,
+                            bool write);
 void worker_close(struct worker *w);
 /* Prepares w->ctx for a new transaction and begins it, with hooks.begin when it writes. */
 NODISCARD err_t worker_begin(struct worker *w, bool write);
@@ -207,7 +208,7 @@ void worker_backoff(struct worker *w, int attempt);
 /* Gives the call the error text of its transaction, which failed with e. Returns e. */
 err_t worker_blame(struct worker *w, struct call *call, err_t e);
 
-/* ---- batch.c, reader.c, executor.c, writer.c --------------------------------------------------- */
+/* ---- batch.c, reader.c, executor.c, writer.c ------------------------------------------------- */
 
 /* One batch of what waits for the writer, to its replies. False when nothing waited. */
 bool batch_turn(struct worker *w);

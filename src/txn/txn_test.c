@@ -1,5 +1,5 @@
 /* Threads on SQLite: many calls in few commits, every reply after its commit, and a clean end. */
-#include "txn/txn_fixture.h"
+#include "txn/calls_fixture.h"
 
 static void a_write_is_seen_by_the_next_read(void **state)
 {
@@ -109,7 +109,7 @@ static void too_many_calls_are_refused_and_none_is_half_done(void **state)
     fx_free(f);
 }
 
-/* ---- threads that look for what others wrote ----------------------------------------------------- */
+/* ---- threads that look for what others wrote ------------------------------------------------- */
 
 struct looker {
     struct fx *f;
@@ -155,7 +155,8 @@ static void every_thread_reads_what_it_wrote(void **state)
     fx_free(f);
 }
 
-/* Parked READs race with the commits that end their wait: without park_missed some would wait for ever. */
+/* Parked READs race with the commits that end their wait: without park_missed some would wait for
+ * ever. */
 static void no_signal_is_missed_while_a_read_parks(void **state)
 {
     enum { ROUNDS = 100, WATCHERS = 8 };
@@ -198,7 +199,7 @@ static void a_deadline_passes_by_the_real_clock(void **state)
     fx_free(f);
 }
 
-/* ---- loops --------------------------------------------------------------------------------------- */
+/* ---- loops ----------------------------------------------------------------------------------- */
 
 static void *run_loop(void *loop)
 {
@@ -249,7 +250,7 @@ static void replies_arrive_on_their_loops_in_order(void **state)
     fx_free(f);
 }
 
-/* ---- ends ---------------------------------------------------------------------------------------- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 static void a_cancel_from_another_thread_ends_a_wait(void **state)
 {

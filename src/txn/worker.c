@@ -1,5 +1,5 @@
-/* One thread's connection and the transaction that is open on it: begin, run a call, commit, with the
- * hooks in their places. Everything here runs on the worker's thread. */
+/* One thread's connection and the transaction that is open on it: begin, run a call, commit, with
+ * the hooks in their places. Everything here runs on the worker's thread. */
 #include <stdio.h>
 #include <time.h>
 

@@ -1,6 +1,6 @@
-/* The writer thread of SQLite: one batch after the other while calls wait, asleep otherwise. While it
- * commits, calls gather, and the next batch takes them all. A database in memory has no readers: the
- * same thread serves READ calls between the batches. */
+/* The writer thread of SQLite: one batch after the other while calls wait, asleep otherwise. While
+ * it commits, calls gather, and the next batch takes them all. A database in memory has no readers:
+ * the same thread serves READ calls between the batches. */
 #include "base/log.h"
 #include "txn/txn_priv.h"
 
