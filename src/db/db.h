@@ -24,6 +24,7 @@ struct db_opts {
     str_t path;                    /* SQLite: file or ":memory:"; PostgreSQL: connection URL */
     enum db_durability durability; /* SQLite only */
     const char *vfs;               /* SQLite: another VFS for tests, or NULL */
+    int64_t checkpoint_bytes;      /* SQLite: threshold of db_checkpoint; 0: 32 MiB */
 };
 
 /* Opens (creating a SQLite file), takes the process lock of a SQLite file. Errors carry text for

@@ -22,9 +22,7 @@ enum {
     BUSY_TIMEOUT_MS = 2000,
     HEADER_BYTES = 100,
 };
-/* The WAL is copied back at the threshold; when a long reader holds it, again after each step. */
-static const int64_t checkpoint_bytes = 32 << 20;
-static const int64_t checkpoint_step_bytes = 8 << 20;
+static const int64_t checkpoint_bytes_default = 32 << 20;
 
 struct sqlite_conn;
 
@@ -34,6 +32,7 @@ struct sqlite_db {
     const char *vfs;
     enum db_durability durability;
     bool memory;
+    int64_t checkpoint_bytes; /* a long reader may hold the WAL: then again after each quarter */
     int lock_fd;
     struct sqlite_conn *ready; /* opened by db_open to prove that it works; the first writer */
 };
@@ -453,14 +452,15 @@ static int on_commit(void *arg, sqlite3 *h, const char *schema, int pages)
 static err_t sqlite_checkpoint(struct ctx *c, struct db_conn *base)
 {
     struct sqlite_conn *k = (struct sqlite_conn *)base;
+    int64_t threshold = ((const struct sqlite_db *)base->db)->checkpoint_bytes;
     int in_wal = 0;
     int copied = 0;
 
-    if (k->wal_bytes < checkpoint_bytes)
-        k->checkpoint_at = checkpoint_bytes; /* it began anew */
+    if (k->wal_bytes < threshold)
+        k->checkpoint_at = threshold; /* it began anew */
     if (k->wal_bytes < k->checkpoint_at)
         return ERR_OK;
-    k->checkpoint_at = k->wal_bytes + checkpoint_step_bytes;
+    k->checkpoint_at = k->wal_bytes + threshold / 4;
     int rc = sqlite3_wal_checkpoint_v2(k->h, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_wal, &copied);
     if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
         return disk_error(c, k->h, rc);
@@ -556,7 +556,7 @@ static err_t set_up(struct ctx *c, const struct sqlite_db *d, struct sqlite_conn
                "PRAGMA synchronous = %s; PRAGMA cache_size = -%d; PRAGMA foreign_keys = ON;"
                "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = %lld;",
                d->durability == DB_FULL ? "FULL" : "NORMAL",
-               write ? WRITER_CACHE_KIB : READER_CACHE_KIB, (long long)checkpoint_bytes * 2);
+               write ? WRITER_CACHE_KIB : READER_CACHE_KIB, (long long)d->checkpoint_bytes * 2);
     rc = sqlite3_exec(k->h, str_z(c->arena, buf_str(&text)), NULL, NULL, NULL);
     for (size_t i = 0; i < CONTROL_COUNT && rc == SQLITE_OK; i++)
         rc = sqlite3_prepare_v3(k->h, control_text[i], -1, SQLITE_PREPARE_PERSISTENT,
@@ -564,7 +564,7 @@ static err_t set_up(struct ctx *c, const struct sqlite_db *d, struct sqlite_conn
     if (rc != SQLITE_OK)
         return open_error(c, d, k->h, rc);
     (void)sqlite3_wal_hook(k->h, on_commit, k); /* also ends SQLite's own checkpoints */
-    k->checkpoint_at = checkpoint_bytes;
+    k->checkpoint_at = d->checkpoint_bytes;
     return ERR_OK;
 }
 
@@ -609,26 +609,34 @@ static uint32_t be32(const unsigned char *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-/* What SQLite would find only page by page: a file of another kind, or one cut short. Its size in
- * the header counts when the last writer knew that field and no log waits to be copied. */
-static err_t check_header(struct ctx *c, const struct sqlite_db *d, const unsigned char *h,
-                          struct stat *st)
+/* A log beside the database that SQLite will apply first, so that the file alone tells nothing. */
+static bool has_log(struct ctx *c, const struct sqlite_db *d, const char *suffix)
 {
-    struct stat wal;
-    str_t wal_path = str_printf(c->arena, "%s-wal", d->path);
+    str_t path = str_printf(c->arena, "%s%s", d->path, suffix);
+    struct stat st = { 0 };
+
+    return stat(str_z(c->arena, path), &st) == 0 && st.st_size > 0;
+}
+
+/* What SQLite would find only page by page: a file of another kind, or one cut short. The size in
+ * the header counts when the last writer knew that field. */
+static err_t check_header(struct ctx *c, const struct sqlite_db *d, const unsigned char *h,
+                          int64_t size)
+{
     int64_t page = h[16] << 8 | h[17];
 
-    if (memcmp(h, "SQLite format 3", 16) != 0)
+    if (has_log(c, d, "-wal") || has_log(c, d, "-journal"))
+        return ERR_OK;
+    if (size < HEADER_BYTES || memcmp(h, "SQLite format 3", 16) != 0)
         return err_set(c, ERR_PRECONDITION, "%s is not a SQLite database", d->path);
     if (page == 1)
         page = 65536;
     if (page < 512 || (page & (page - 1)) != 0)
         return err_set(c, ERR_PRECONDITION, "database %s is damaged: page size", d->path);
-    if (stat(str_z(c->arena, wal_path), &wal) == 0 && wal.st_size > 0)
-        return ERR_OK;
-    if (be32(h + 24) == be32(h + 92) && st->st_size < (int64_t)be32(h + 28) * page)
-        return err_set(c, ERR_PRECONDITION, "database %s is damaged: it is %lld bytes short",
-                       d->path, (long long)((int64_t)be32(h + 28) * page - st->st_size));
+    int64_t wanted = be32(h + 24) == be32(h + 92) ? (int64_t)be32(h + 28) * page : 0;
+    if (size < wanted)
+        return err_set(c, ERR_PRECONDITION, "database %s is damaged: %lld bytes are missing",
+                       d->path, (long long)(wanted - size));
     return ERR_OK;
 }
 
@@ -652,9 +660,7 @@ static err_t check_file(struct ctx *c, const struct sqlite_db *d)
         return err_set(c, ERR_PRECONDITION, "cannot read database %s: %s", d->path, strerror(why));
     if (n == 0)
         return ERR_OK;
-    if (n < HEADER_BYTES)
-        return err_set(c, ERR_PRECONDITION, "%s is not a SQLite database", d->path);
-    return check_header(c, d, head, &st);
+    return check_header(c, d, head, st.st_size);
 }
 
 static err_t take_file(struct ctx *c, struct sqlite_db *d)
@@ -723,6 +729,7 @@ err_t db_sqlite_open(struct ctx *c, const struct db_opts *o, struct db **out)
     d->path = path;
     d->vfs = o->vfs;
     d->durability = o->durability;
+    d->checkpoint_bytes = o->checkpoint_bytes > 0 ? o->checkpoint_bytes : checkpoint_bytes_default;
     d->memory = str_eq(o->path, S(":memory:"));
     d->base.readers = !d->memory;
     d->lock_fd = -1;
