@@ -15,7 +15,7 @@ struct fx_call {
     int fails;        /* times to return it; negative: always */
     int runs, parks, order;
     atomic_bool done;
-    bool saw_timeout;
+    bool saw_timeout, looked;
     bool here; /* done ran on the loop that it was for */
 };
 

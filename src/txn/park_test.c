@@ -136,6 +136,57 @@ static void a_wake_up_that_ends_in_an_error_is_handed_on(void **state)
     fx_free(f);
 }
 
+/* Like a watch that is refused when it is woken. */
+static err_t run_fickle_watch(struct ctx *c)
+{
+    struct fx_call *k = c->call->arg;
+
+    return k->runs > 0 ? fx_fail(c) : fx_run_watch(c);
+}
+
+static void a_queued_wake_up_is_handed_on_as_well(void **state)
+{
+    struct fx *f = fx_new(FX_MEMORY, 0);
+    struct fx_call *a = fx_submit(f, CALL_READ, run_fickle_watch, 1);
+    struct fx_call *b = fx_submit(f, CALL_READ, fx_run_watch, 1);
+    struct fx_call *c = fx_submit(f, CALL_READ, fx_run_watch, 1);
+
+    (void)state;
+    fx_settle(f);
+    a->fail = ERR_FORBIDDEN;
+    a->fails = -1;
+    fx_expect(fx_submit(f, CALL_WRITE, fx_run_insert, 1), ERR_OK);
+    fx_expect(a, ERR_FORBIDDEN);
+    assert_true(b->done);
+    assert_false(c->done); /* one signal, one answer */
+    txn_cancel(f->t, &c->call);
+    fx_expect(b, ERR_OK);
+    fx_expect(c, ERR_CANCELED);
+    fx_free(f);
+}
+
+static void a_full_batch_wakes_in_the_next_one(void **state)
+{
+    enum { N = 256 };
+    struct fx *f = fx_new(FX_MEMORY, 0);
+    struct fx_call *poll = fx_submit(f, CALL_WRITE, fx_run_poll, 5);
+    struct fx_call *k[N];
+    int64_t due;
+
+    (void)state;
+    fx_settle(f);
+    for (int i = 0; i < N; i++)
+        k[i] = fx_submit(f, CALL_WRITE, fx_run_insert, i);
+    assert_true(txn_step(f->t, &due));
+    assert_false(poll->done);
+    assert_true(txn_step(f->t, &due));
+    assert_int_equal(poll->got, 1);
+    fx_expect(poll, ERR_OK);
+    for (int i = 0; i < N; i++)
+        fx_expect(k[i], ERR_OK);
+    fx_free(f);
+}
+
 static err_t run_poll_all(struct ctx *c)
 {
     struct fx_call *k = c->call->arg;
@@ -386,6 +437,8 @@ int main(void)
         cmocka_unit_test(as_many_wake_as_there_were_signals_oldest_first),
         cmocka_unit_test(who_parks_again_keeps_its_place),
         cmocka_unit_test(a_wake_up_that_ends_in_an_error_is_handed_on),
+        cmocka_unit_test(a_queued_wake_up_is_handed_on_as_well),
+        cmocka_unit_test(a_full_batch_wakes_in_the_next_one),
         cmocka_unit_test(other_signals_wake_all_under_any_of_their_keys),
         cmocka_unit_test(a_parked_read_looks_after_the_commit),
         cmocka_unit_test(deadlines_run_the_call_again),

@@ -155,8 +155,7 @@ static void every_thread_reads_what_it_wrote(void **state)
     fx_free(f);
 }
 
-/* Parked READs race with the commits that end their wait: without park_missed some would wait for
- * ever. */
+/* Parked READs race with the commits that end their wait. */
 static void no_signal_is_missed_while_a_read_parks(void **state)
 {
     enum { ROUNDS = 100, WATCHERS = 8 };
@@ -176,6 +175,39 @@ static void no_signal_is_missed_while_a_read_parks(void **state)
         fx_expect(emit, ERR_OK);
     }
     assert_int_equal(fx_stats(f).parked, 0);
+    fx_free(f);
+}
+
+/* Looks, finds nothing, and is held up until the write is done: its signal came before the park. */
+static err_t run_slow_watch(struct ctx *c)
+{
+    struct fx_call *k = c->call->arg;
+
+    TRY(fx_run_get(c));
+    mutex_lock(&k->fx->lock);
+    k->looked = true;
+    cond_broadcast(&k->fx->cond);
+    while (k->fx->hold)
+        cond_wait(&k->fx->cond, &k->fx->lock);
+    mutex_unlock(&k->fx->lock);
+    return k->got >= 0 ? ERR_OK : txn_park(c, SIG_RUN_READY, &k->key, 1, 0);
+}
+
+static void a_signal_between_look_and_park_is_not_missed(void **state)
+{
+    struct fx *f = fx_new(FX_FILE, 2);
+    struct fx_call *watch;
+
+    (void)state;
+    f->hold = true;
+    watch = fx_submit(f, CALL_READ, run_slow_watch, 1);
+    mutex_lock(&f->lock);
+    while (!watch->looked)
+        assert_true(cond_wait_for(&f->cond, &f->lock, 60000));
+    mutex_unlock(&f->lock);
+    fx_expect(fx_submit(f, CALL_WRITE, fx_run_insert, 1), ERR_OK);
+    let_go(f);
+    fx_expect(watch, ERR_OK);
     fx_free(f);
 }
 
@@ -312,6 +344,7 @@ int main(void)
         cmocka_unit_test(too_many_calls_are_refused_and_none_is_half_done),
         cmocka_unit_test(every_thread_reads_what_it_wrote),
         cmocka_unit_test(no_signal_is_missed_while_a_read_parks),
+        cmocka_unit_test(a_signal_between_look_and_park_is_not_missed),
         cmocka_unit_test(a_deadline_passes_by_the_real_clock),
         cmocka_unit_test(replies_arrive_on_their_loops_in_order),
         cmocka_unit_test(a_cancel_from_another_thread_ends_a_wait),
