@@ -39,7 +39,7 @@ const struct cmd cmd_serve = {
     .name = "serve",
     .help = "Start the server.",
     .about =
-        "Serves the API on one port until SIGINT or SIGTERM; then it finishes what runs, for at "
+        "Serves the API on one port until SIGINT or SIGTERM; then it finishes what runs, for at\n"
         "most 30 seconds. A second signal ends it at once.",
     .examples =
         "ironflow serve --dev\nironflow serve --port 8080 --db /var/lib/ironflow/ironflow.db",

@@ -176,6 +176,20 @@ static err_t start_http(struct ctx *c, struct server *s, const struct options *o
     return http_server_start(c, &http, &s->http);
 }
 
+/* A first boot that gets no further has made the key all the same: the message says where it is. */
+static err_t announce_key(struct ctx *c, const struct server *s, const struct options *o, err_t e)
+{
+    str_t why = str_dup(c->arena, err_text(c, e));
+
+    if (e == ERR_OK || s->first_key.n == 0)
+        return e;
+    if (s->key_stored)
+        return err_set(c, e, STR_FMT " (the database is new; its admin key is in " STR_FMT ")",
+                       STR_ARG(why), STR_ARG(o->key_file));
+    return err_set(c, e, STR_FMT " (the database is new; its admin key is " STR_FMT ")",
+                   STR_ARG(why), STR_ARG(s->first_key));
+}
+
 static err_t start_all(struct ctx *c, struct server *s, const struct options *o)
 {
     struct db_conn *writer = NULL;
@@ -190,7 +204,7 @@ static err_t start_all(struct ctx *c, struct server *s, const struct options *o)
     TRY(bootstrap(c, s, o));
     TRY(make_store_dir(c, o->store_dir));
     TRY(jobs_start(c, s->txn, &s->jobs));
-    return start_http(c, s, o);
+    return announce_key(c, s, o, start_http(c, s, o));
 }
 
 err_t server_start(struct ctx *c, const struct options *o, struct server **out)
