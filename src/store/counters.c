@@ -2,7 +2,6 @@
 #include "store/counters.h"
 
 #include "db/db.h"
-#include "store/rows.h"
 
 err_t store_counter_add(struct ctx *c, int64_t env, int64_t fn, int64_t kind, int64_t shard,
                         int64_t n)
@@ -37,30 +36,5 @@ err_t store_counter_sum(struct ctx *c, int64_t fn, uint32_t kinds, int64_t *out)
     }
     TRY(db_end(&r));
     *out = sum;
-    return ERR_OK;
-}
-
-err_t store_counter_list(struct ctx *c, bool all, struct counter **out, size_t *n)
-{
-    static const struct sql here = {
-        "SELECT env, fn, kind, CAST(SUM(n) AS BIGINT) FROM counters WHERE env = $env "
-        "GROUP BY env, fn, kind ORDER BY env, fn, kind"
-    };
-    static const struct sql everywhere = {
-        "SELECT env, fn, kind, CAST(SUM(n) AS BIGINT) FROM counters "
-        "GROUP BY env, fn, kind ORDER BY env, fn, kind"
-    };
-    struct rows_of rows = ROWS_OF(struct counter);
-    struct db_rows r;
-
-    TRY(db_query(c, all ? &everywhere : &here, ARGS_NONE, &r));
-    while (db_row(&r)) {
-        *(struct counter *)rows_next(c, &rows) = (struct counter){
-            .env = db_int(&r, 0), .fn = db_int(&r, 1), .kind = db_int(&r, 2), .n = db_int(&r, 3)
-        };
-    }
-    TRY(db_end(&r));
-    *out = rows.items;
-    *n = rows.n;
     return ERR_OK;
 }

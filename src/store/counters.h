@@ -8,9 +8,3 @@ NODISCARD err_t store_counter_add(struct ctx *c, int64_t env, int64_t fn, int64_
                                   int64_t shard, int64_t n);
 /* Sum over the kinds whose bit is set in kinds (kinds below 32), of one function or (0) of all. */
 NODISCARD err_t store_counter_sum(struct ctx *c, int64_t fn, uint32_t kinds, int64_t *out);
-
-struct counter {
-    int64_t env, fn, kind, n;
-};
-/* Every counter of the context's environment, or of all environments when `all`. */
-NODISCARD err_t store_counter_list(struct ctx *c, bool all, struct counter **out, size_t *n);

@@ -8,8 +8,16 @@ struct txn;
 struct registry_cache;
 struct access_cache;
 
+/* Where the log goes on. SQLite: read at the first write, then the writer thread's. Otherwise unused:
+ * the relay looks into the table. */
+struct log_tail {
+    int64_t next_pos; /* 0: not read yet */
+    int64_t end_bytes;
+};
+
 struct app {
     enum db_kind db_kind;
+    struct log_tail log; /* svc/batch.c */
     struct txn *txn;
     struct registry_cache *registry; /* svc/registry.h */
     struct access_cache *access;     /* svc/access.h */

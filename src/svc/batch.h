@@ -4,10 +4,12 @@
 
 #include "engine/types.h"
 
+/* txn's hooks: makes c->batch; writes the row of the log and the counters; keeps what was committed. */
 NODISCARD err_t svc_batch_begin(struct ctx *c);
 NODISCARD err_t svc_batch_before_commit(struct ctx *c);
 void svc_batch_after(struct ctx *c, bool committed);
-/* Once at start, in a transaction: where the positions of the log go on (SQLite). */
+/* In a transaction: reads where the positions of the log go on (SQLite). svc_batch_begin does it by
+ * itself when nobody did. */
 NODISCARD err_t svc_batch_recover(struct ctx *c);
 
 /* Counter kinds: run statuses are their own number. */

@@ -1,0 +1,28 @@
+/* What c->batch points to during a write transaction. It lives in the transaction's arena. */
+#pragma once
+
+#include "base/buf.h"
+#include "svc/batch.h"
+
+/* One counter and what the transaction adds to it. */
+struct tally {
+    int64_t env, fn, kind, n;
+};
+
+struct batch {
+    struct arena *arena;
+    bool numbered;     /* positions are given here */
+    int64_t first_pos; /* of the first message */
+    int64_t count;     /* messages so far */
+    int64_t added_bytes; /* of the row written before the commit */
+    uint64_t filter;
+    struct buf records;
+    struct tally *tallies;
+    size_t tallies_n, tallies_cap;
+};
+
+static inline struct batch *batch_of(const struct ctx *c)
+{
+    must(c->batch != NULL);
+    return c->batch;
+}

@@ -1,0 +1,218 @@
+/* Handing ready runs to workers: claims, their return, and what a worker is sent for one (spec
+ * engine-pull section 4). */
+#include "codec/json.h"
+#include "engine/match.h"
+#include "engine/run.h"
+#include "engine/schedule.h"
+#include "store/events.h"
+#include "store/queue.h"
+#include "store/runs.h"
+#include "store/steps.h"
+#include "store/workers.h"
+#include "svc/app.h"
+#include "svc/batch.h"
+#include "svc/holder.h"
+#include "svc/messages.h"
+#include "svc/moves.h"
+#include "svc/registry.h"
+#include "txn/txn.h"
+
+#define CLAIMS_PER_POLL 256
+
+/* What a poll may take, and from where. */
+struct poll {
+    struct worker worker;
+    int64_t *fns; /* keys of its pull functions that exist */
+    size_t fns_n;
+    int64_t room;
+    struct job *ready; /* oldest first */
+    size_t ready_n, chosen;
+};
+
+static err_t poll_functions(struct ctx *c, struct poll *p)
+{
+    const struct registry *reg = NULL;
+    size_t n = 0;
+
+    TRY(svc_registry(c, &reg));
+    for (struct json_iter it = json_iter(p->worker.functions); json_next(&it);)
+        n++;
+    p->fns = NEW_N(c->arena, int64_t, n + 1);
+    for (struct json_iter it = json_iter(p->worker.functions); json_next(&it);) {
+        const struct function *f;
+        str_t id;
+
+        if (!json_string(c->arena, it.value, &id))
+            continue;
+        f = registry_by_id(reg, id);
+        if (f && f->mode == MODE_PULL)
+            p->fns[p->fns_n++] = f->key;
+    }
+    return ERR_OK;
+}
+
+static err_t poll_room(struct ctx *c, struct poll *p, int64_t available)
+{
+    int64_t held = 0;
+
+    TRY(store_queue_held_count(c, p->worker.key, p->worker.max_jobs, &held));
+    p->room = p->worker.max_jobs - held;
+    if (available < p->room)
+        p->room = available;
+    if (p->room > CLAIMS_PER_POLL)
+        p->room = CLAIMS_PER_POLL;
+    return ERR_OK;
+}
+
+/* Merges the heads of the functions' lines by age. */
+static err_t poll_gather(struct ctx *c, struct poll *p, int64_t limit)
+{
+    size_t cap = 0;
+
+    p->ready_n = 0;
+    for (size_t i = 0; i < p->fns_n; i++) {
+        struct job *jobs = NULL, *all;
+        size_t n = 0;
+
+        TRY(store_queue_ready(c, p->fns[i], limit, &jobs, &n));
+        if (n == 0)
+            continue;
+        if (p->ready_n == 0) {
+            p->ready = jobs;
+            p->ready_n = cap = n;
+            continue;
+        }
+        if (p->ready_n + n > cap) {
+            cap = (p->ready_n + n) * 2;
+            all = NEW_N(c->arena, struct job, cap);
+            memcpy(all, p->ready, p->ready_n * sizeof(*all));
+            p->ready = all;
+        }
+        memcpy(p->ready + p->ready_n, jobs, n * sizeof(*jobs));
+        p->ready_n += n;
+    }
+    p->chosen = jobs_oldest_first(p->ready, p->ready_n, (size_t)limit);
+    return ERR_OK;
+}
+
+static err_t claim_one(struct ctx *c, const struct worker *w, const struct job *ready,
+                       struct claim *out)
+{
+    struct claim k = { .job = *ready };
+    struct run_move move = { 0 };
+
+    k.run = (struct run){
+        .id = ready->run_id, .fn = ready->fn, .status = RUN_PENDING, .worker = w->id
+    };
+    TRY(run_claim(c, &k.run, &k.job, w->key, c->now_ms + app_of(c)->lease_claim_ms, &move));
+    TRY(store_queue_put(c, &k.job));
+    TRY(store_run_claimed(c, &k.run, move.from));
+    TRY(message_run(c, TOPIC_RUN_UPDATED, &k.run));
+    svc_count_run(c, k.run.fn, (int64_t)move.from, (int64_t)k.run.status);
+    *out = k;
+    return ERR_OK;
+}
+
+static err_t poll_claim(struct ctx *c, struct poll *p, struct claim **out, size_t *n)
+{
+    struct claim *claims = NEW_N(c->arena, struct claim, p->chosen + 1);
+
+    for (size_t i = 0; i < p->chosen; i++)
+        TRY(claim_one(c, &p->worker, &p->ready[i], &claims[i]));
+    /* jobs seen and left over were invisible to others while locked: somebody shall look again */
+    for (size_t i = p->chosen; i < p->ready_n; i++)
+        signal_add(c, SIG_RUN_READY, p->ready[i].fn);
+    *out = claims;
+    *n = p->chosen;
+    return ERR_OK;
+}
+
+/* Nothing to take. A due sign of life is written, and since one may not wait after a write, the call
+ * runs again behind the commit. */
+static err_t poll_wait(struct ctx *c, const struct poll *p, int64_t deadline_ms, size_t *n)
+{
+    if (worker_seen_due(c, &p->worker)) {
+        TRY(store_worker_seen(c, p->worker.key, c->now_ms));
+        return txn_next(c, CALL_WRITE, c->call->run);
+    }
+    if (c->now_ms >= deadline_ms || c->call->timed_out) {
+        *n = 0;
+        return ERR_OK;
+    }
+    if (p->fns_n == 0)
+        return txn_park(c, SIG_REGISTRY, &c->env, 1, deadline_ms);
+    return txn_park(c, SIG_RUN_READY, p->fns, p->fns_n, deadline_ms);
+}
+
+err_t svc_worker_claim(struct ctx *c, str_t worker_id, int64_t available, int64_t deadline_ms,
+                       struct claim **out, size_t *n)
+{
+    struct poll p = { 0 };
+
+    TRY(worker_require(c, worker_id, &p.worker));
+    TRY(poll_functions(c, &p));
+    TRY(poll_room(c, &p, available));
+    if (p.room <= 0) {
+        /* it may have been woken for a run that another worker has room for */
+        TRY(poll_gather(c, &p, 1));
+        p.chosen = 0;
+    } else {
+        TRY(poll_gather(c, &p, p.room));
+        if (p.ready_n == 0)
+            return poll_wait(c, &p, deadline_ms, n);
+    }
+    TRY(poll_claim(c, &p, out, n));
+    if (worker_seen_due(c, &p.worker))
+        TRY(store_worker_seen(c, p.worker.key, c->now_ms));
+    return ERR_OK;
+}
+
+err_t svc_worker_release(struct ctx *c, const struct claim *claims, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct job *claimed = &claims[i].job;
+        struct run_move move = { 0 };
+        struct job job = { 0 };
+        struct run run;
+        bool open = false;
+
+        TRY(store_queue_get(c, claimed->run_id, &job, &open));
+        if (!open || job.execution_seq != claimed->execution_seq || job.token != claimed->token ||
+            job.state != JOB_CLAIMED || job.acked)
+            continue;
+        run = (struct run){ .id = job.run_id, .fn = job.fn, .status = RUN_RUNNING };
+        TRY(run_unclaim(c, &run, &job, &move));
+        TRY(run_moved_light(c, &run, &job, &move));
+    }
+    return ERR_OK;
+}
+
+/* ---- assignments ---------------------------------------------------------------------------------- */
+
+static err_t assignment_load(struct ctx *c, const struct registry *reg, struct assignment *a)
+{
+    const struct function *f = registry_by_key(reg, a->claim.job.fn);
+
+    a->function_id = f ? f->id : STR_NULL;
+    a->step_base = a->claim.job.step_next;
+    TRY(store_run_get(c, a->claim.job.run_id, &a->claim.run));
+    TRY(store_event_get(c, a->claim.run.event_id, &a->event));
+    if (a->step_base > 0)
+        TRY(store_step_list(c, a->claim.run.id, STEP_COMPLETED, &a->steps, &a->steps_n));
+    return ERR_OK;
+}
+
+err_t svc_worker_assignments(struct ctx *c, const struct claim *claims, size_t n,
+                             struct assignment **out)
+{
+    struct assignment *list = NEW_N(c->arena, struct assignment, n + 1);
+    const struct registry *reg = NULL;
+
+    TRY(svc_registry(c, &reg));
+    for (size_t i = 0; i < n; i++) {
+        list[i].claim = claims[i];
+        TRY(assignment_load(c, reg, &list[i]));
+    }
+    *out = list;
+    return ERR_OK;
+}

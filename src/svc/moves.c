@@ -1,0 +1,92 @@
+/* Writes what engine/run decided. */
+#include "svc/moves.h"
+
+#include "store/queue.h"
+#include "store/runs.h"
+#include "store/timers.h"
+#include "svc/batch.h"
+#include "svc/messages.h"
+#include "txn/txn.h"
+
+/* The topic that announces a status; false: none (a run that waits for a worker again). */
+static bool topic_of(enum run_status s, enum run_topic *out)
+{
+    switch (s) {
+    case RUN_COMPLETED:
+        *out = TOPIC_RUN_COMPLETED;
+        return true;
+    case RUN_FAILED:
+        *out = TOPIC_RUN_FAILED;
+        return true;
+    case RUN_CANCELLED:
+        *out = TOPIC_RUN_CANCELLED;
+        return true;
+    case RUN_RUNNING:
+    case RUN_WAITING:
+    case RUN_PAUSED:
+        *out = TOPIC_RUN_UPDATED;
+        return true;
+    case RUN_PENDING:
+    case RUN_STATUS_COUNT:
+        break;
+    }
+    return false;
+}
+
+static err_t timer_set(struct ctx *c, const struct timer *wanted)
+{
+    struct timer t = *wanted;
+
+    t.id = ctx_id(c);
+    t.env = c->env;
+    TRY(store_timer_add(c, &t));
+    signal_add(c, SIG_TIMER, 0);
+    return ERR_OK;
+}
+
+/* Everything but the two rows. */
+static err_t move_announce(struct ctx *c, const struct run *run, const struct run_move *m,
+                           str_t note)
+{
+    enum run_topic topic;
+
+    if ((int)m->timer.kind != 0)
+        TRY(timer_set(c, &m->timer));
+    if (topic_of(run->status, &topic))
+        TRY(message_run_note(c, topic, run, note));
+    svc_count_run(c, run->fn, (int64_t)m->from, (int64_t)run->status);
+    if (m->ready)
+        signal_add(c, SIG_RUN_READY, run->fn);
+    if (m->ended)
+        signal_add(c, SIG_RUN_ENDED, run->id);
+    return ERR_OK;
+}
+
+static err_t job_write(struct ctx *c, const struct job *job, const struct run_move *m)
+{
+    return m->ended ? store_queue_del(c, job->run_id) : store_queue_put(c, job);
+}
+
+err_t run_moved(struct ctx *c, const struct run *run, const struct job *job,
+                const struct run_move *m, str_t note)
+{
+    must(run->id == job->run_id);
+    if (m->ended)
+        TRY(store_run_end(c, run, m->from));
+    else
+        TRY(store_run_move(c, run, m->from));
+    TRY(job_write(c, job, m));
+    return move_announce(c, run, m, note);
+}
+
+err_t run_moved_light(struct ctx *c, const struct run *run, const struct job *job,
+                      const struct run_move *m)
+{
+    must(run->id == job->run_id);
+    if (m->ended)
+        TRY(store_run_end(c, run, m->from));
+    else
+        TRY(store_run_status(c, run, m->from));
+    TRY(job_write(c, job, m));
+    return move_announce(c, run, m, STR_NULL);
+}

@@ -1,0 +1,180 @@
+/* Reading, waiting for and cancelling runs. */
+#include "svc/runs.h"
+
+#include "engine/match.h"
+#include "engine/run.h"
+#include "engine/sm.h"
+#include "store/counters.h"
+#include "store/events.h"
+#include "store/queue.h"
+#include "store/runs.h"
+#include "store/steps.h"
+#include "svc/messages.h"
+#include "svc/moves.h"
+#include "svc/registry.h"
+#include "txn/txn.h"
+
+#define LIST_LIMIT    50
+#define COUNT_MAX     100000
+#define REASON_POINTS 1024
+
+err_t svc_run_get(struct ctx *c, int64_t id, struct run *out)
+{
+    return store_run_get(c, id, out);
+}
+
+err_t svc_run_input(struct ctx *c, const struct run *run, struct event *out)
+{
+    return store_event_get(c, run->event_id, out);
+}
+
+err_t svc_run_steps(struct ctx *c, int64_t run_id, struct step **out, size_t *n)
+{
+    struct run run = { 0 };
+
+    TRY(store_run_get(c, run_id, &run));
+    return store_step_list(c, run_id, 0, out, n);
+}
+
+/* ---- list ----------------------------------------------------------------------------------------- */
+
+/* Key of a function by id, deleted ones too: their runs stay. 0 when there never was one. */
+static err_t function_key(struct ctx *c, str_t id, int64_t *out)
+{
+    const struct registry *reg = NULL;
+    const struct function *f;
+
+    TRY(svc_registry(c, &reg));
+    f = registry_by_id(reg, id);
+    for (size_t i = 0; !f && i < registry_count(reg); i++) {
+        if (str_eq(registry_at(reg, i)->id, id))
+            f = registry_at(reg, i);
+    }
+    *out = f ? f->key : 0;
+    return ERR_OK;
+}
+
+static err_t list_total(struct ctx *c, const struct run_query *q, const struct run_filter *f,
+                        int64_t *out)
+{
+    uint32_t all = 0;
+
+    if (f->since_ms != 0 || f->until_ms != 0)
+        return store_run_count(c, q, COUNT_MAX, out);
+    for (int s = RUN_RUNNING; s < RUN_STATUS_COUNT; s++)
+        all |= 1u << s;
+    return store_counter_sum(c, q->fn, f->statuses ? f->statuses : all, out);
+}
+
+err_t svc_run_list(struct ctx *c, const struct run_filter *f, struct run **out, size_t *n,
+                   int64_t *total)
+{
+    struct run_query q = {
+        .statuses = f->statuses,
+        .from_id = f->since_ms > 0 ? id_from_ms(f->since_ms) : 0,
+        .before_id = f->until_ms > 0 ? id_from_ms(f->until_ms) : INT64_MAX,
+    };
+    struct run_query page;
+    int64_t count = 0;
+
+    if (f->limit < 0 || f->offset < 0)
+        return err_set(c, ERR_INVALID, "limit and offset must not be negative");
+    if (f->function_id.n > 0) {
+        TRY(function_key(c, f->function_id, &q.fn));
+        if (q.fn == 0) {
+            *n = 0;
+            *total = 0;
+            return ERR_OK;
+        }
+    }
+    TRY(list_total(c, &q, f, &count));
+    page = q;
+    page.limit = f->limit > 0 ? f->limit : LIST_LIMIT;
+    page.offset = f->offset;
+    if (f->before_id > 0 && f->before_id < page.before_id)
+        page.before_id = f->before_id;
+    TRY(store_run_list(c, &page, out, n));
+    *total = count;
+    return ERR_OK;
+}
+
+/* ---- cancel --------------------------------------------------------------------------------------- */
+
+/* The first so many code points. */
+static str_t points_cut(str_t s, size_t max)
+{
+    size_t points = 0;
+
+    for (size_t i = 0; i < s.n; i++) {
+        if (((uint8_t)s.p[i] & 0xc0) == 0x80)
+            continue;
+        if (points++ == max)
+            return str_slice(s, 0, i);
+    }
+    return s;
+}
+
+static err_t steps_cancel(struct ctx *c, const struct run *run)
+{
+    struct step *steps = NULL;
+    size_t n = 0;
+
+    TRY(store_step_open(c, run->id, &steps, &n));
+    for (size_t i = 0; i < n; i++) {
+        struct step *s = &steps[i];
+
+        TRY(sm_move(c, &step_sm, (int)s->status, STEP_FAILED));
+        s->status = STEP_FAILED;
+        s->ended_at = c->now_ms;
+        s->error = S("{\"message\":\"the run was cancelled\",\"code\":\"CANCELLED\","
+                     "\"retryable\":false}");
+        TRY(store_step_status(c, s));
+        TRY(message_step(c, TOPIC_STEP_FAILED, s, run->fn));
+    }
+    return ERR_OK;
+}
+
+err_t svc_run_cancel(struct ctx *c, int64_t id, str_t reason, struct run *out)
+{
+    struct run_move move = { 0 };
+    struct run run = { 0 };
+    struct job job = { 0 };
+    bool open = false;
+
+    TRY(store_queue_get(c, id, &job, &open));
+    TRY(store_run_get(c, id, &run));
+    if (!open) {
+        str_t word = sm_name(&run_sm, (int)run.status);
+
+        if (run.status != RUN_CANCELLED)
+            return err_set(c, ERR_PRECONDITION, "run is already " STR_FMT, STR_ARG(word));
+        *out = run;
+        return ERR_OK;
+    }
+    TRY(run_cancel(c, &run, &job, S("user"), &move));
+    TRY(steps_cancel(c, &run));
+    TRY(run_moved(c, &run, &job, &move, points_cut(reason, REASON_POINTS)));
+    *out = run;
+    return ERR_OK;
+}
+
+/* ---- wait ----------------------------------------------------------------------------------------- */
+
+err_t svc_runs_wait(struct ctx *c, const int64_t *ids, size_t n, int64_t deadline_ms,
+                    struct run **out, bool *ended_all)
+{
+    struct run *runs = NEW_N(c->arena, struct run, n + 1);
+    int64_t *open = NEW_N(c->arena, int64_t, n + 1);
+    size_t open_n = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        TRY(store_run_get(c, ids[i], &runs[i]));
+        if (!sm_final(&run_sm, (int)runs[i].status))
+            open[open_n++] = ids[i];
+    }
+    if (open_n > 0 && c->now_ms < deadline_ms && !c->call->timed_out)
+        return txn_park(c, SIG_RUN_ENDED, open, open_n, deadline_ms);
+    *out = runs;
+    *ended_all = open_n == 0;
+    return ERR_OK;
+}
