@@ -419,7 +419,7 @@ static int64_t read_numeric(const char *p, int len)
     bool negative = read_be(p + 4, 2) == 0x4000;
     int64_t v = 0;
 
-    must(len == 8 + 2 * groups && weight < 5);
+    must(len == 8 + 2 * groups);
     for (int i = 0; i <= weight; i++) {
         int64_t digits = i < groups ? (int64_t)read_be(p + 8 + 2 * (size_t)i, 2) : 0;
         if (__builtin_mul_overflow(v, (int64_t)10000, &v) || __builtin_sub_overflow(v, digits, &v))

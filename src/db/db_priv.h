@@ -57,8 +57,10 @@ static inline struct db_conn *db_conn_of(const struct ctx *c)
     return c->tx->conn;
 }
 
-err_t db_sqlite_open(struct ctx *c, const struct db_opts *o, struct db **out);
-err_t db_pg_open(struct ctx *c, const struct db_opts *o, struct db **out);
+/* The driver half of db_open; o->kind is the right one. */
+NODISCARD err_t db_sqlite_open(struct ctx *c, const struct db_opts *o, struct db **out);
+/* The same. */
+NODISCARD err_t db_pg_open(struct ctx *c, const struct db_opts *o, struct db **out);
 
 /* What a statement's text asks for. */
 struct db_text {
@@ -77,7 +79,7 @@ NODISCARD err_t db_lock_take(struct ctx *c, str_t path, int *fd);
 void db_lock_drop(int fd);
 
 /* Counts a call; the error that the test asked for, or ERR_OK. */
-err_t db_fault_next(void);
+NODISCARD err_t db_fault_next(void);
 
 /* Largest text of one statement or script. */
 enum { DB_TEXT_BYTES_MAX = 1 << 20, DB_ARGS_MAX = 64 };

@@ -6,7 +6,6 @@
  * ERR_FATAL, while a full disk or a foreign lock roll back and go on. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sync.h"
 #include "db/db_priv.h"
 
 enum {
@@ -231,6 +231,8 @@ static err_t stmt_ready(struct ctx *c, struct sqlite_conn *k, const struct sql *
         TRY(stmt_prepare(c, k, q, &s));
     else if (s->open)
         stmt_end(k, s);
+    if (s->writes && !k->base.tx.write)
+        return err_set(c, ERR_UNAVAILABLE, "the transaction is read-only"); /* as PostgreSQL does */
     TRY(stmt_bind(c, k, s, args));
     *out = s;
     return ERR_OK;
