@@ -63,8 +63,7 @@ static struct pg_conn *conn_of(const struct ctx *c)
     return (struct pg_conn *)db_conn_of(c);
 }
 
-/* ---- errors
- * ---------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 struct state_row {
     const char *prefix; /* of the SQLSTATE */
@@ -122,8 +121,7 @@ static err_t pg_error(struct ctx *c, struct pg_conn *k, const PGresult *r)
     return err_set(c, ERR_INTERNAL, "database: %s (%s)", said != NULL ? said : "error", state);
 }
 
-/* ---- statements
- * ------------------------------------------------------------------------------------ */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 static Oid type_of(const struct db_val *v)
 {
@@ -389,8 +387,7 @@ static err_t pg_script(struct ctx *c, str_t text)
     return e;
 }
 
-/* ---- values
- * ---------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static const struct pg_stmt *cell_of(const struct db_rows *r, int col)
 {
@@ -503,8 +500,7 @@ static bool pg_is_null(const struct db_rows *r, int col)
     return PQgetisnull(cell_of(r, col)->result, (int)r->at, col) == 1;
 }
 
-/* ---- connections and transactions
- * -------------------------------------------------------------------- */
+/* ---- connections and transactions ------------------------------------------------------------ */
 
 static void on_notice(void *arg, const PGresult *r)
 {
@@ -668,8 +664,7 @@ static err_t pg_checkpoint(struct ctx *c, struct db_conn *k)
     return ERR_OK; /* the server's own affair */
 }
 
-/* ---- opening
- * ----------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void pg_close(struct db *base)
 {

@@ -156,8 +156,7 @@ static void kill_backend(struct client *victim, struct client *killer)
     assert_int_equal(done, 1);
 }
 
-/* ---- races
- * ----------------------------------------------------------------------------------------- */
+/* ---- races ----------------------------------------------------------------------------------- */
 
 struct second_writer {
     struct client *cl;
@@ -244,8 +243,7 @@ static void two_nodes_migrate_one_after_the_other(void **state)
     assert_int_equal(sum(&f->a), 60);
 }
 
-/* ---- lost connections
- * ------------------------------------------------------------------------------ */
+/* ---- lost connections ------------------------------------------------------------------------ */
 
 static void an_idle_connection_comes_back_by_itself(void **state)
 {
@@ -304,8 +302,7 @@ static void an_unreachable_server_is_unavailable(void **state)
     assert_null(d);
 }
 
-/* ---- values
- * ---------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static void text_with_a_zero_byte_is_refused(void **state)
 {

@@ -70,8 +70,7 @@ static struct sqlite_conn *conn_of(const struct ctx *c)
     return (struct sqlite_conn *)db_conn_of(c);
 }
 
-/* ---- errors
- * ---------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 /* A disk that is full by quota or file size limit reaches us as an I/O error. */
 static bool is_full(sqlite3 *h, int rc)
@@ -156,8 +155,7 @@ static err_t open_error(struct ctx *c, const struct sqlite_db *d, sqlite3 *h, in
     }
 }
 
-/* ---- statements
- * ------------------------------------------------------------------------------------ */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 static err_t stmt_prepare(struct ctx *c, struct sqlite_conn *k, const struct sql *q,
                           struct stmt **out)
@@ -383,8 +381,7 @@ static err_t sqlite_script(struct ctx *c, str_t text)
     return ERR_OK;
 }
 
-/* ---- transactions
- * ---------------------------------------------------------------------------------- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 static int control_run(struct sqlite_conn *k, enum control what)
 {
@@ -470,8 +467,7 @@ static err_t sqlite_checkpoint(struct ctx *c, struct db_conn *base)
     return ERR_OK;
 }
 
-/* ---- opening
- * --------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void sqlite_conn_close(struct db_conn *base)
 {

@@ -160,8 +160,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- the process lock
- * ------------------------------------------------------------------------------ */
+/* ---- the process lock ------------------------------------------------------------------------ */
 
 static void a_second_open_is_told_who_holds_the_file(void **state)
 {
@@ -210,8 +209,7 @@ static void the_lock_dies_with_its_process(void **state)
     assert_int_equal(read_int(f, &f->c, f->w, &q_count), 3);
 }
 
-/* ---- refusals at open
- * ------------------------------------------------------------------------------ */
+/* ---- refusals at open ------------------------------------------------------------------------ */
 
 static void other_files_are_refused(void **state)
 {
@@ -322,8 +320,7 @@ static void a_read_only_file_is_refused(void **state)
     }
 }
 
-/* ---- checkpoints and readers
- * ----------------------------------------------------------------------- */
+/* ---- checkpoints and readers ----------------------------------------------------------------- */
 
 static int64_t wal_size(const struct fix *f)
 {
@@ -409,8 +406,7 @@ static void every_full_commit_is_synced(void **state)
     }
 }
 
-/* ---- disks that fill or fail
- * ----------------------------------------------------------------------- */
+/* ---- disks that fill or fail ----------------------------------------------------------------- */
 
 static void a_full_database_goes_on(void **state)
 {

@@ -182,8 +182,7 @@ static int64_t count(struct fix *f)
     return n;
 }
 
-/* ---- values
- * ---------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static void values_come_back_as_they_went_in(void **state)
 {
@@ -374,8 +373,7 @@ static void pages_by_row_value_and_text_sorts_by_bytes(void **state)
     db_rollback(&f->c);
 }
 
-/* ---- statements
- * ------------------------------------------------------------------------------------ */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 static void arguments_in_any_order_and_repeated(void **state)
 {
@@ -540,8 +538,7 @@ static void a_stale_result_says_so(void **state)
     assert_int_equal(count(f), 3);
 }
 
-/* ---- transactions
- * ---------------------------------------------------------------------------------- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 static void rollback_undoes_and_commit_keeps(void **state)
 {
@@ -627,8 +624,7 @@ static void a_failed_script_dooms_the_transaction(void **state)
     script(f, "CREATE TABLE q (a BIGINT); DROP TABLE q");
 }
 
-/* ---- migrations
- * ------------------------------------------------------------------------------------ */
+/* ---- migrations ------------------------------------------------------------------------------ */
 
 static const struct migration steps[] = {
     { 1, "one", "CREATE TABLE m1 (k {id}, t {text}, b {blob}); CREATE INDEX m1_t ON m1 (t)" },

@@ -1,8 +1,6 @@
 /* Part of db_contract.c, which includes it: an injected fault at every call of a transaction. */
 
-*-- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- --* /
-
-    static err_t read_all(struct ctx *c, int64_t *sum)
+static err_t read_all(struct ctx *c, int64_t *sum)
 {
     struct db_rows r = { 0 };
 

@@ -56,8 +56,7 @@ static struct {
     struct vfs_torn_stats stats;
 } torn;
 
-/* ---- images
- * ---------------------------------------------------------------------------------------- */
+/* ---- images ---------------------------------------------------------------------------------- */
 
 static void image_size(struct image *m, int64_t n)
 {
@@ -124,8 +123,7 @@ static void op_add(struct node *n, enum op_kind kind, int64_t at, const void *p,
     n->last = o;
 }
 
-/* ---- nodes
- * ----------------------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 /* What stands on the disk when we first hear of a file is taken as safe. */
 static void node_load(struct node *n)
@@ -193,8 +191,7 @@ static bool power_fails(void)
     return torn.down;
 }
 
-/* ---- file methods
- * ---------------------------------------------------------------------------------- */
+/* ---- file methods ---------------------------------------------------------------------------- */
 
 static struct torn_file *file_of(sqlite3_file *f)
 {
@@ -372,8 +369,7 @@ static const sqlite3_io_methods torn_methods = {
     .xShmUnmap = torn_shm_unmap,
 };
 
-/* ---- the VFS
- * --------------------------------------------------------------------------------------- */
+/* ---- the VFS --------------------------------------------------------------------------------- */
 
 /* A file made anew where one was deleted is another file: the old one cannot come back. */
 static void node_open(struct torn_file *t, const char *path, int flags)
@@ -496,8 +492,7 @@ struct vfs_torn_stats vfs_torn_stats(void)
     return s;
 }
 
-/* ---- after the crash
- * ------------------------------------------------------------------------------- */
+/* ---- after the crash ------------------------------------------------------------------------- */
 
 static void node_put(const struct node *n)
 {
