@@ -102,7 +102,7 @@ test('request smuggling and malformed heads are refused and the connection ends'
   for (const [name, text] of Object.entries(cases)) {
     const answer = await raw(s.port, Buffer.from(text, 'latin1'));
     assert.ok([400, 501, 505, 0].includes(status(answer)), `${name}: ${answer.slice(0, 200)}`);
-    assert.ok((answer.match(/HTTP\/1\.1 /g) ?? []).length <= 1, `${name} got two answers`);
+    assert.ok((answer.match(/^HTTP\/1\.1 \d{3}/gm) ?? []).length <= 1, `${name} got two answers`);
   }
   assert.equal((await s.rest('GET', '/events?name=smuggled')).body.count, 0);
   await alive();
@@ -129,10 +129,11 @@ test('half-closed, split, pipelined, chunked and aborted requests', async () => 
   assert.equal((two.match(/HTTP\/1\.1 200/g) ?? []).length, 2, two);
   const chunked = await raw(s.port, `POST /api/v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n${body.slice(0, 5)}\r\n${(body.length - 5).toString(16)};x=y\r\n${body.slice(5)}\r\n0\r\n\r\n`);
   assert.equal(status(chunked), 200, chunked);
-  const expect = await raw(s.port, head.replace('\r\n\r\n', '\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n') + body);
-  assert.match(expect, /HTTP\/1\.1 100[\s\S]*HTTP\/1\.1 200/);
+  const expect = await raw(s.port, head.replace('\r\n\r\n', '\r\nExpect: 100-continue\r\n\r\n'),
+    { enough: (text) => text.includes('\r\n\r\n') });
+  assert.equal(status(expect), 100, expect);
   const before = (await s.rest('GET', '/events?name=wire.ok&limit=100')).body.count;
-  assert.equal(before, 6);
+  assert.equal(before, 5);
   const cut = raw(s.port, head + body.slice(0, 5), { enough: () => true, timeoutMs: 1500 }).catch(() => '');
   await cut;
   assert.equal((await s.rest('GET', '/events?name=wire.ok&limit=100')).body.count, before);

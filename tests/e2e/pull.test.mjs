@@ -288,7 +288,7 @@ test('D94 D106 a repeated final report is answered 200 and changes nothing', asy
   const failed = { status: 'failed', error: { message: 'x', retryable: true } };
   assert.equal((await f.w.update(job, failed)).status, 200);
   assert.equal((await f.w.update(job, failed)).status, 200);
-  assert.deepEqual([(await s.getRun(id)).attempt, (await s.getRun(id)).status], [2, 'waiting']);
+  assert.deepEqual([(await s.getRun(id)).attempt, (await s.getRun(id)).status], [1, 'waiting']);
 });
 
 test('D96 D97 D98 a lost worker: waiting, then handed out with a higher fence and all steps', async () => {
