@@ -166,6 +166,8 @@ void api_finish(struct api_call *a, err_t e)
     if (ep->route->flags & ROUTE_HEAD)
         header(r, S("cache-control"), S("no-store"));
     status = r->res.status;
+    log_debug("request", "method=" STR_FMT " path=\"" STR_FMT "\" status=%d",
+              STR_ARG(a->req->method), STR_ARG(a->req->path), status);
     delivered = http_reply(a->req, &r->res) && e == ERR_OK;
     /* The request, and with it the call, is gone from here on. */
     api_claims_settle(api, claims, delivered);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -162,10 +163,21 @@ static err_t make_store_dir(struct ctx *c, str_t dir)
     return ERR_OK;
 }
 
+/* "::" takes IPv4 as well; "localhost" is ::1 for many clients. */
+static const char *any_host(void)
+{
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return "0.0.0.0";
+    close(fd);
+    return "::";
+}
+
 static err_t start_http(struct ctx *c, struct server *s, const struct options *o)
 {
     struct api_opts api = { &s->app, o->metrics };
-    struct http_server_opts http = { .host = "0.0.0.0",
+    struct http_server_opts http = { .host = any_host(),
                                      .port = o->port,
                                      .loops = 2,
                                      .handler = api_handle,
