@@ -244,10 +244,10 @@ static void front_add(struct arena *a, struct front *f, const struct node *node)
         return;
     if (f->n == f->cap) {
         size_t cap = f->cap == 0 ? 16 : f->cap * 2;
-        const struct node **items = arena_alloc(a, cap * sizeof(*items));
+        const struct node **items = arena_alloc(a, cap * sizeof(struct node *));
 
         if (f->n > 0)
-            memcpy(items, f->items, f->n * sizeof(*items));
+            memcpy(items, f->items, f->n * sizeof(struct node *));
         f->items = items;
         f->cap = cap;
     }
@@ -308,7 +308,7 @@ static void match_one(struct ctx *c, const struct registry *r, str_t id,
     *out = NULL;
     if (f == NULL || f->status != FN_ACTIVE)
         return;
-    *out = arena_alloc(c->arena, sizeof(**out));
+    *out = arena_alloc(c->arena, sizeof(struct function *));
     (*out)[0] = f;
     *n = 1;
 }
@@ -329,7 +329,7 @@ void registry_match(struct ctx *c, const struct registry *r, const struct event 
         return;
     }
     found_settle(&found);
-    *out = arena_alloc(c->arena, found.n * sizeof(**out));
+    *out = arena_alloc(c->arena, found.n * sizeof(struct function *));
     for (size_t i = 0; i < found.n; i++)
         (*out)[i] = &r->fns[found.items[i]];
     *n = found.n;

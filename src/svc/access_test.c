@@ -397,4 +397,4 @@ static const struct CMUnitTest tests[] = {
     T(uses_are_stored_at_most_once_a_minute),
 };
 
-TX_MAIN(tests)
+TX_MAIN(tests, getenv("IRONFLOW_TEST_PG_URL"))

@@ -305,4 +305,4 @@ static const struct CMUnitTest tests[] = {
     T(the_overview_adds_up),
 };
 
-TX_MAIN(tests)
+TX_MAIN(tests, getenv("IRONFLOW_TEST_PG_URL"))

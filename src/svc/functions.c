@@ -200,7 +200,7 @@ err_t svc_function_list(struct ctx *c, const struct function_filter *f, struct f
 
 err_t svc_function_set_status(struct ctx *c, str_t id, enum fn_status status, struct function *out)
 {
-    struct function was, f;
+    struct function was = { 0 }, f;
 
     if (status != FN_ACTIVE && status != FN_PAUSED && status != FN_ARCHIVED)
         return err_set(c, ERR_INVALID, "status: must be active, paused or archived");
@@ -215,7 +215,7 @@ err_t svc_function_set_status(struct ctx *c, str_t id, enum fn_status status, st
 
 err_t svc_function_delete(struct ctx *c, str_t id)
 {
-    struct function was, f;
+    struct function was = { 0 }, f;
 
     TRY(lock_live(c, id, &was));
     f = was;
@@ -330,7 +330,7 @@ err_t svc_function_rollback(struct ctx *c, str_t id, int64_t version, str_t reas
                             struct function *out)
 {
     struct function_change target = { 0 };
-    struct function was, f;
+    struct function was = { 0 }, f;
 
     TRY(lock_live(c, id, &was));
     if (version == was.version)

@@ -379,4 +379,4 @@ static const struct CMUnitTest tests[] = {
     T(history_entries_are_no_events_of_the_environment),
 };
 
-TX_MAIN(tests)
+TX_MAIN(tests, getenv("IRONFLOW_TEST_PG_URL"))

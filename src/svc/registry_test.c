@@ -212,4 +212,4 @@ static const struct CMUnitTest tests[] = {
     T(threads_share_snapshots),
 };
 
-TX_MAIN(tests)
+TX_MAIN(tests, getenv("IRONFLOW_TEST_PG_URL"))

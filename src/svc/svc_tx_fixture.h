@@ -202,13 +202,15 @@ static inline err_t tx_register(struct ctx *c, const char *json, struct function
 }
 
 /* Runs the group on SQLite and, if there is one, on PostgreSQL. */
-#define TX_MAIN(tests)                                                                             \
+#define TX_MAIN(tests, pg_url)                                                                     \
     int main(void)                                                                                 \
     {                                                                                              \
         int failed = cmocka_run_group_tests_name("SQLite", (tests), NULL, NULL);                   \
                                                                                                    \
-        tx_pg_url = getenv("IRONFLOW_TEST_PG_URL");                                                \
-        if (tx_pg_url == NULL)                                                                     \
+        tx_pg_url = (pg_url);                                                                      \
+        if (tx_pg_url == NULL) {                                                                   \
+            print_message("NOT RUN: PostgreSQL (IRONFLOW_TEST_PG_URL is not set)\n");              \
             return failed;                                                                         \
+        }                                                                                          \
         return failed + cmocka_run_group_tests_name("PostgreSQL", (tests), NULL, NULL);            \
     }
