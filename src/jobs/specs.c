@@ -1,12 +1,11 @@
 /* The table of jobs. */
 #include "jobs/jobs.h"
+#include "svc/access.h"
 #include "svc/upkeep.h"
 
 const struct job_spec job_specs[] = {
-    { "timers", svc_timers_fire, true },
-    { "leases", svc_leases_sweep, false },
-    { "workers", svc_workers_evict, false },
-    { "relay", svc_log_relay, false },
-    { "retention", svc_log_retain, false },
+    { "timers", svc_timers_fire, true },     { "leases", svc_leases_sweep, false },
+    { "workers", svc_workers_evict, false }, { "relay", svc_log_relay, false },
+    { "key uses", svc_access_flush, false }, { "retention", svc_log_retain, false },
 };
 const size_t job_specs_n = COUNT_OF(job_specs);

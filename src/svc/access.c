@@ -259,6 +259,9 @@ err_t svc_access_flush(struct ctx *c, int64_t *next_due)
     struct key_use *uses;
     size_t n;
 
+    *next_due = c->now_ms + FLUSH_MS;
+    if (app_of(c)->access == NULL)
+        return ERR_OK;
     access_cache_uses(c, &uses, &n);
     for (size_t i = 0; i < n; i++) {
         bool changed;
@@ -268,7 +271,8 @@ err_t svc_access_flush(struct ctx *c, int64_t *next_due)
         if (!changed)
             access_cache_settle(c, &uses[i]);
     }
-    *next_due = c->now_ms + (n == ACCESS_USES_MAX ? FLUSH_MORE_MS : FLUSH_MS);
+    if (n == ACCESS_USES_MAX)
+        *next_due = c->now_ms + FLUSH_MORE_MS;
     return ERR_OK;
 }
 
