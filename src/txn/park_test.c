@@ -284,6 +284,52 @@ static void deadlines_run_the_call_again(void **state)
     fx_free(f);
 }
 
+/* Lets n random deadlines in, takes some of them out again, and follows the rest in their order. */
+static void deadlines_come_and_leave(struct rng *rng)
+{
+    enum { N = 120 };
+    struct fx *f = fx_new(FX_MEMORY, 0);
+    struct fx_call *k[N];
+    int64_t due;
+
+    for (int i = 0; i < N; i++) {
+        k[i] = fx_call(f, CALL_WRITE, fx_run_poll, i);
+        k[i]->deadline = 1000001 + (int64_t)rng_below(rng, 10000);
+        assert_int_equal(txn_submit(f->t, &k[i]->call), ERR_OK);
+    }
+    step(f, &due);
+    for (size_t left = N; left > 0; left = fx_stats(f).parked) {
+        int64_t first = INT64_MAX;
+
+        txn_cancel(f->t, &k[rng_below(rng, N)]->call);
+        for (int i = 0; i < N; i++) {
+            if (!k[i]->done && k[i]->deadline < first)
+                first = k[i]->deadline;
+        }
+        assert_false(txn_step(f->t, &due));
+        assert_int_equal(due, first);
+        if (first == INT64_MAX)
+            break;
+        f->clock.virtual_ms = due;
+        step(f, &due);
+        assert_true(fx_stats(f).parked < left);
+    }
+    for (int i = 0; i < N; i++)
+        fx_drop(k[i]);
+    fx_free(f);
+}
+
+/* Calls leave the heap from its middle; whatever is left still comes up in order. */
+static void deadlines_stay_in_order_when_others_leave(void **state)
+{
+    struct rng rng;
+
+    (void)state;
+    rng_seed(&rng, 5);
+    for (int i = 0; i < 30; i++)
+        deadlines_come_and_leave(&rng);
+}
+
 static err_t run_sleeper(struct ctx *c)
 {
     struct fx_call *k = c->call->arg;
@@ -442,6 +488,7 @@ int main(void)
         cmocka_unit_test(other_signals_wake_all_under_any_of_their_keys),
         cmocka_unit_test(a_parked_read_looks_after_the_commit),
         cmocka_unit_test(deadlines_run_the_call_again),
+        cmocka_unit_test(deadlines_stay_in_order_when_others_leave),
         cmocka_unit_test(a_call_may_park_on_time_alone_again_and_again),
         cmocka_unit_test(the_deadline_of_the_request_ends_a_wait),
         cmocka_unit_test(a_cancelled_call_leaves_the_table),

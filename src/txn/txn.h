@@ -67,8 +67,10 @@ struct call {
 };
 
 struct txn_hooks {
-    /* After BEGIN of a write: may set c->batch. Before its COMMIT: writes what was collected. After
-     * it: committed says how it ended. On the thread of the transaction. */
+    /* After BEGIN of a write: may set c->batch. Before its COMMIT: writes what was collected; an
+     * error rolls back. After it: committed says how it ended, once for each begin that succeeded.
+     * On the thread of the transaction; c->arena lives until the next one begins. Any may be NULL.
+     */
     err_t (*begin)(struct ctx *c);
     err_t (*before_commit)(struct ctx *c);
     void (*after)(struct ctx *c, bool committed);
