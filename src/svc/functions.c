@@ -101,8 +101,10 @@ static err_t update(struct ctx *c, const struct function *was, struct function *
     f->created_at = was->created_at;
     f->updated_at = was->updated_at;
     TRY(function_same(c, was->config, f->config, &same));
-    if (same)
-        return ERR_OK;
+    if (same) {
+        *f = *was; /* also in the bytes of its metadata */
+        return function_decode(c, f);
+    }
     return change(c, was, f, S("update"), reason);
 }
 

@@ -99,6 +99,25 @@ static void versions_rise_with_changes_only(void **state)
     assert_int_equal(get(f, "a").retry.max_attempts, 9);
 }
 
+static void an_unchanged_registration_answers_what_is_stored(void **state)
+{
+    struct tx_fixture *f = *state;
+    struct function fn = { 0 };
+    struct pb_function pb = { 0 };
+    struct ctx *c;
+    bool created;
+
+    put(f, "{\"id\":\"a\",\"metadata\":{\"x\":1,\"h\":\"1\"}}", 1, true);
+    c = tx_begin(f);
+    assert_int_equal(
+        tx_register(c, "{\"id\":\"a\",\"metadata\":{\"h\":\"1\",\"x\":1}}", &fn, &created), ERR_OK);
+    assert_int_equal(db_writes(c), 0);
+    assert_int_equal(function_to_pb(c, &fn, &pb), ERR_OK);
+    assert_str(pb.metadata, "{\"x\":1,\"h\":\"1\"}");
+    assert_str(fn.name, "a");
+    tx_commit(f);
+}
+
 static void history_pages_are_exclusive_and_ascend(void **state)
 {
     struct tx_fixture *f = *state;
@@ -366,6 +385,7 @@ static void history_entries_are_no_events_of_the_environment(void **state)
 #define T(name) cmocka_unit_test_setup_teardown(name, tx_setup, tx_teardown)
 static const struct CMUnitTest tests[] = {
     T(versions_rise_with_changes_only),
+    T(an_unchanged_registration_answers_what_is_stored),
     T(history_pages_are_exclusive_and_ascend),
     T(every_version_can_be_read),
     T(a_status_change_is_recorded_and_survives_registration),
