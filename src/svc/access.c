@@ -257,6 +257,7 @@ err_t svc_access_touch(struct ctx *c)
 err_t svc_access_flush(struct ctx *c, int64_t *next_due)
 {
     struct key_use *uses;
+    bool wrote = false;
     size_t n;
 
     *next_due = c->now_ms + FLUSH_MS;
@@ -268,10 +269,14 @@ err_t svc_access_flush(struct ctx *c, int64_t *next_due)
 
         /* Only what the tables say already is settled: this transaction may yet fail. */
         TRY(store_api_key_used(c, uses[i].id, uses[i].at_ms, &changed));
-        if (!changed)
+        if (changed)
+            wrote = true;
+        else
             access_cache_settle(c, &uses[i]);
     }
-    if (n == ACCESS_USES_MAX)
+    if (wrote)
+        *next_due = c->now_ms; /* what has written may not wait */
+    else if (n == ACCESS_USES_MAX)
         *next_due = c->now_ms + FLUSH_MORE_MS;
     return ERR_OK;
 }

@@ -346,8 +346,8 @@ static uint64_t flush(struct tx_fixture *f, bool commit)
     uint64_t writes;
 
     assert_int_equal(svc_access_flush(c, &due), ERR_OK);
-    assert_int_equal(due, c->now_ms + 60000);
     writes = db_writes(c);
+    assert_int_equal(due, writes > 0 ? c->now_ms : c->now_ms + 60000);
     if (commit)
         tx_commit(f);
     else

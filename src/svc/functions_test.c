@@ -1,6 +1,7 @@
 #include "svc/functions.h"
 
 #include "codec/json.h"
+#include "db/db_fault.h"
 #include "engine/function.h"
 #include "engine/match.h"
 #include "svc/events.h"
@@ -301,6 +302,41 @@ static str_t ids(struct tx_fixture *f, struct function_filter filter, int64_t *t
     return buf_str(&b);
 }
 
+/* Whichever statement fails: nothing of the change remains, in the tables or in the caches. */
+static void a_change_that_fails_halfway_leaves_nothing(void **state)
+{
+    struct tx_fixture *f = *state;
+    err_t e = ERR_UNAVAILABLE;
+    bool more;
+
+    put(f, "{\"id\":\"a\",\"description\":\"one\"}", 1, true);
+    for (int64_t k = 1; e != ERR_OK; k++) {
+        struct ctx *c = tx_begin(f);
+        struct function fn = { 0 };
+        const struct registry *r;
+        bool created;
+
+        assert_true(k < 50);
+        db_fault_at(k, ERR_UNAVAILABLE);
+        e = tx_register(c, "{\"id\":\"a\",\"description\":\"two\"}", &fn, &created);
+        if (e == ERR_OK)
+            e = svc_registry(c, &r);
+        db_fault_at(0, ERR_OK);
+        if (e == ERR_OK) {
+            tx_commit(f);
+            assert_true(k > 4);
+            continue;
+        }
+        assert_int_equal(e, ERR_UNAVAILABLE);
+        tx_rollback(f);
+        assert_int_equal(get(f, "a").version, 1);
+        assert_str(get(f, "a").description, "one");
+        assert_str(history(f, "a", 0, 0, &more), "");
+    }
+    assert_int_equal(get(f, "a").version, 2);
+    assert_str(history(f, "a", 0, 0, &more), "update:@1");
+}
+
 static void lists_filter_and_page(void **state)
 {
     struct tx_fixture *f = *state;
@@ -393,6 +429,7 @@ static const struct CMUnitTest tests[] = {
     T(a_rollback_restores_the_configuration_and_is_recorded),
     T(an_archived_version_is_no_target),
     T(a_refused_registration_writes_nothing),
+    T(a_change_that_fails_halfway_leaves_nothing),
     T(lists_filter_and_page),
     T(the_first_direct_invoke_marks_the_function_once),
     T(environments_do_not_see_each_other),
