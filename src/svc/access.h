@@ -32,5 +32,6 @@ NODISCARD err_t svc_access_require(struct ctx *c, str_t action);
 void svc_access_forget(struct access_cache *a);
 /* Inside a write that changed keys, roles or environments: a new epoch, and SIG_ACCESS. */
 NODISCARD err_t svc_access_touch(struct ctx *c);
-/* A job's step, WRITE: stores when keys were used last, once a minute; due at once after writing. */
+/* A job's step, WRITE: stores when keys were used last, once a minute; due at once after writing.
+ */
 NODISCARD err_t svc_access_flush(struct ctx *c, int64_t *next_due);
