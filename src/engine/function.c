@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "codec/json.h"
+#include "codec/cron.h"
 #include "engine/function_priv.h"
 #include "engine/match.h"
 
@@ -130,11 +130,16 @@ static err_t check_retry(struct ctx *c, const struct pb_retry_config *r)
 
 static err_t check_triggers(struct ctx *c, const struct pb_register_function_request *in)
 {
+    const char *what;
+    struct cron cron;
+
     for (size_t i = 0; i < in->triggers_n; i++) {
         const struct pb_trigger *t = &in->triggers[i];
 
         if (t->event.n == 0 && t->cron.n == 0)
             return err_set(c, ERR_INVALID, "triggers[%zu]: event or cron is required", i);
+        if (t->cron.n > 0 && !cron_parse(t->cron, &cron, &what))
+            return err_set(c, ERR_INVALID, "triggers[%zu].cron: %s", i, what);
         if (t->event.n == 0 || event_pattern_check(c, t->event) == ERR_OK)
             continue;
         return err_set(c, ERR_INVALID, "triggers[%zu].%s", i,
