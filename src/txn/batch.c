@@ -66,19 +66,18 @@ static err_t run_member(struct batch *b, struct call *call)
     b->bytes += call->bytes;
     if (e == ERR_FATAL || e == ERR_RETRY)
         return e;
-    must(e != ERR_PARKED || !wrote);
     call->result = dead && is_good(e) ? ERR_UNAVAILABLE : e;
     if (dead || (wrote && !is_good(e))) {
         b->doomed = call;
         return call->result;
     }
+    if (is_good(e))
+        signals_append(&w->signals, &w->call_signals);
     if (e == ERR_PARKED) {
         mutex_lock(&b->t->lock);
         call->state = CALL_HELD;
         park_link(&b->t->park, call);
         mutex_unlock(&b->t->lock);
-    } else if (is_good(e)) {
-        signals_append(&w->signals, &w->call_signals);
     }
     return ERR_OK;
 }

@@ -7,21 +7,30 @@
  * its way. Not for ever: it may be its own fault. */
 #define EXISTS_MAX 3
 
+static bool is_good(err_t e)
+{
+    return e == ERR_OK || e == ERR_NEXT || e == ERR_PARKED;
+}
+
 /* One attempt. ERR_RETRY: run it again. */
 static err_t exec_once(struct worker *w, struct call *call)
 {
     err_t e = worker_begin(w, true);
     err_t ended;
     uint64_t writes;
+    bool idle, dead;
 
     if (e != ERR_OK)
         return worker_blame(w, call, e);
     writes = db_writes(&w->ctx);
     e = worker_run(w, call);
-    must(e != ERR_PARKED || db_writes(&w->ctx) == writes);
-    if ((e != ERR_OK && e != ERR_NEXT) || db_is_dead(&w->ctx)) {
+    dead = db_is_dead(&w->ctx);
+    /* Most polls park without a trace, and a rollback cannot fail. */
+    idle = e == ERR_PARKED && db_writes(&w->ctx) == writes && w->call_signals.n == 0;
+    if (!is_good(e) || dead || idle) {
         worker_rollback(w, true);
-        return e == ERR_OK || e == ERR_NEXT ? ERR_UNAVAILABLE : e;
+        w->signals.n = 0;
+        return is_good(e) && dead ? ERR_UNAVAILABLE : e;
     }
     signals_append(&w->signals, &w->call_signals);
     ended = worker_prepare(w);
@@ -36,7 +45,7 @@ static void exec_settle(struct worker *w, struct call *call, err_t e)
     struct deliver d = { .all_inline = t->mode == MODE_SINGLE };
     /* After a lost connection the write may be durable: a wake-up for nothing is the lesser evil.
      */
-    bool raise = e == ERR_OK || e == ERR_NEXT || e == ERR_UNCERTAIN;
+    bool raise = is_good(e) || e == ERR_UNCERTAIN;
 
     if (raise)
         txn_on_signals(t, &w->signals);

@@ -151,6 +151,35 @@ static void a_parked_call_looks_again_without_a_signal(void **state)
     fx_free(f);
 }
 
+/* Leaves its row and waits until it is taken away. */
+static err_t run_leave_and_wait(struct ctx *c)
+{
+    struct fx_call *k = c->call->arg;
+
+    TRY(fx_run_get(c));
+    if (k->runs > 1)
+        return k->got < 0 ? ERR_OK : txn_park(c, SIG_RUN_READY, NULL, 0, 0);
+    TRY(db_exec(c, &fx_insert, ARGS(DB_INT(k->key), DB_INT(1)), NULL));
+    signal_add(c, SIG_RUN_READY, k->key);
+    return txn_park(c, SIG_RUN_READY, NULL, 0, 0);
+}
+
+static void what_a_call_wrote_before_it_parked_is_kept(void **state)
+{
+    struct fx *f = fx_new(FX_PG, 2);
+    struct fx_call *poll = fx_submit(f, CALL_WRITE, fx_run_poll, 1);
+    struct fx_call *k;
+
+    (void)state;
+    fx_await_parked(f, 1);
+    k = fx_submit(f, CALL_WRITE, run_leave_and_wait, 1);
+    assert_int_equal(fx_wait(poll), ERR_OK);
+    assert_int_equal(poll->got, 1);
+    fx_drop(poll);
+    fx_expect(k, ERR_OK);
+    fx_free(f);
+}
+
 static err_t run_lost_commit(struct ctx *c)
 {
     struct fx_call *k = c->call->arg;
@@ -225,6 +254,7 @@ int main(void)
         cmocka_unit_test(an_error_rolls_its_own_call_back_only),
         cmocka_unit_test(parked_calls_wake_after_the_commit),
         cmocka_unit_test(a_parked_call_looks_again_without_a_signal),
+        cmocka_unit_test(what_a_call_wrote_before_it_parked_is_kept),
         cmocka_unit_test(a_commit_that_may_have_happened_is_not_repeated),
         cmocka_unit_test(stopping_finishes_what_waits),
         cmocka_unit_test(the_steps_work_on_postgresql_too),

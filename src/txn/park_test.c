@@ -284,6 +284,51 @@ static void deadlines_run_the_call_again(void **state)
     fx_free(f);
 }
 
+/* Waits for one signal of its key. */
+static err_t run_wait_once(struct ctx *c)
+{
+    struct fx_call *k = c->call->arg;
+
+    return k->runs++ > 0 ? ERR_OK : txn_park(c, SIG_RUN_ENDED, &k->key, 1, 0);
+}
+
+/* Notes that it was here, in row 100, and waits. */
+static err_t run_visitor(struct ctx *c)
+{
+    struct fx_call *k = c->call->arg;
+
+    k->runs++;
+    if (c->call->timed_out)
+        return ERR_OK;
+    TRY(db_exec(c, &fx_bump, ARGS(DB_INT(100)), NULL));
+    signal_add(c, SIG_RUN_ENDED, 100);
+    return txn_park(c, SIG_TIMER, NULL, 0, c->now_ms + 100);
+}
+
+static void what_a_call_wrote_before_it_parked_is_kept(void **state)
+{
+    struct fx *f = fx_new(FX_MEMORY, 0);
+    struct fx_call *watch, *k;
+    int64_t start, due;
+
+    (void)state;
+    fx_expect(fx_submit(f, CALL_WRITE, fx_run_insert, 100), ERR_OK);
+    start = fx_now(f, CALL_READ, fx_run_get, 100);
+    watch = fx_call(f, CALL_READ, run_wait_once, 100);
+    assert_int_equal(txn_submit(f->t, &watch->call), ERR_OK);
+    fx_settle(f);
+    k = fx_submit(f, CALL_WRITE, run_visitor, 0);
+    db_fault_at(3, ERR_UNAVAILABLE); /* begin, update, commit: it looks in again */
+    step(f, &due);
+    assert_int_equal(k->runs, 2);
+    fx_expect(watch, ERR_OK);
+    assert_int_equal(fx_now(f, CALL_READ, fx_run_get, 100), start + 1);
+    f->clock.virtual_ms = due;
+    step(f, &due);
+    fx_expect(k, ERR_OK);
+    fx_free(f);
+}
+
 /* Lets n random deadlines in, takes some of them out again, and follows the rest in their order. */
 static void deadlines_come_and_leave(struct rng *rng)
 {
@@ -488,6 +533,7 @@ int main(void)
         cmocka_unit_test(other_signals_wake_all_under_any_of_their_keys),
         cmocka_unit_test(a_parked_read_looks_after_the_commit),
         cmocka_unit_test(deadlines_run_the_call_again),
+        cmocka_unit_test(what_a_call_wrote_before_it_parked_is_kept),
         cmocka_unit_test(deadlines_stay_in_order_when_others_leave),
         cmocka_unit_test(a_call_may_park_on_time_alone_again_and_again),
         cmocka_unit_test(the_deadline_of_the_request_ends_a_wait),

@@ -107,9 +107,10 @@ NODISCARD err_t txn_submit(struct txn *t, struct call *call);
  * runs on. On the thread that runs call->done; done is still called (inside, without a loop). */
 void txn_cancel(struct txn *t, struct call *call);
 
-/* Inside run, before any write: return txn_park(...) to wait for one of the signals, or until the
- * deadline (0: none), and then run again. Without keys it waits for the deadline alone. Look before
- * you park, in the same run: a signal of an earlier transaction does not come again. */
+/* Inside run, at its end: return txn_park(...) to wait for one of the signals, or until the
+ * deadline (0: none), and then run again from the beginning. Without keys it waits for the deadline
+ * alone. What the run wrote and signalled is committed first. Look before you park, in the same
+ * run: a signal of an earlier transaction does not come again. */
 NODISCARD err_t txn_park(struct ctx *c, enum sig sig, const int64_t *keys, size_t n,
                          int64_t deadline_ms);
 /* Inside run, at its end: return txn_next(...) to go on with another function after the commit, in
