@@ -1,0 +1,772 @@
+/* The worker: registers, polls, and gives each run a thread. Threads that have nothing to do wait;
+ * one of them polls for all, takes the first job itself and hands the poll on. The ticker renews
+ * leases and reports steps that wait to be reported together. */
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "worker_priv.h"
+
+#define POLL_TIMEOUT_MS 40000 /* the server holds a poll for at most 20 s */
+#define POLL_QUICK_MS 20      /* an empty answer faster than this was not held */
+#define IDLE_MS 500
+#define BACKOFF_MS 200
+#define BACKOFF_MAX_MS 5000
+#define REGISTER_EVERY_MS 200
+#define ACK_AFTER_MAX_MS 20000
+
+void worker_log(struct ironflow_worker *w, const char *fmt, ...)
+{
+    char line[1200];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    if (w->config.log != NULL)
+        w->config.log(w->config.log_arg, line);
+    else
+        (void)fprintf(stderr, "ironflow worker: %s\n", line);
+}
+
+struct conn *run_conn(struct ironflow_run *run)
+{
+    struct slot *s = (struct slot *)((char *)run - offsetof(struct slot, run));
+
+    return s->conn;
+}
+
+struct text *run_body(struct ironflow_run *run)
+{
+    struct slot *s = (struct slot *)((char *)run - offsetof(struct slot, run));
+
+    return &s->body;
+}
+
+bool worker_pause(struct ironflow_worker *w, int64_t ms)
+{
+    struct pollfd p = { .fd = w->stop_fd, .events = POLLIN };
+    int64_t end = now_mono_ms() + ms;
+
+    /* after the first stop runs are still finished: wait in small pieces for a second one */
+    while (atomic_load(&w->stop) < 2 && now_mono_ms() < end) {
+        if (atomic_load(&w->stop) == 0)
+            (void)poll(&p, 1, (int)(end - now_mono_ms()));
+        else
+            (void)poll(NULL, 0, end - now_mono_ms() < 50 ? (int)(end - now_mono_ms()) : 50);
+    }
+    return atomic_load(&w->stop) >= 2;
+}
+
+void worker_idle(struct ironflow_worker *w, int64_t ms)
+{
+    struct pollfd p = { .fd = w->stop_fd, .events = POLLIN };
+
+    (void)poll(&p, 1, (int)ms);
+}
+
+void worker_tick_at(struct ironflow_worker *w, int64_t at_ms)
+{
+    pthread_mutex_lock(&w->lock);
+    if (at_ms < w->tick_at_ms)
+        pthread_cond_signal(&w->tick);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void worker_refused(struct ironflow_worker *w, const struct conn *conn, int status)
+{
+    pthread_mutex_lock(&w->lock);
+    if (w->result == IRONFLOW_OK) {
+        w->result = IRONFLOW_REFUSED;
+        error_text(conn_body(conn), status, w->why, sizeof(w->why));
+    }
+    pthread_mutex_unlock(&w->lock);
+    ironflow_worker_stop(w);
+}
+
+/* ---- life ---- */
+
+static void default_id(struct ironflow_worker *w)
+{
+    if (w->config.id != NULL)
+        (void)snprintf(w->id, sizeof(w->id), "%s", w->config.id);
+    else
+        (void)snprintf(w->id, sizeof(w->id), "worker-%s-%d-%llx", w->host, (int)getpid(),
+                       (unsigned long long)now_unix_ms());
+}
+
+static void defaults(struct ironflow_worker_config *c)
+{
+    if (c->max_concurrent <= 0)
+        c->max_concurrent = 10;
+    if (c->checkpoint_ms == 0)
+        c->checkpoint_ms = 100;
+    if (c->heartbeat_ms <= 0)
+        c->heartbeat_ms = 30000;
+    if (c->ack_after_ms > ACK_AFTER_MAX_MS)
+        c->ack_after_ms = ACK_AFTER_MAX_MS;
+}
+
+struct ironflow_worker *ironflow_worker_new(const struct ironflow_worker_config *config)
+{
+    struct ironflow_worker *w = mem_new(sizeof(*w));
+    pthread_condattr_t attr;
+    struct text path = { 0 };
+
+    w->config = *config;
+    defaults(&w->config);
+    if (gethostname(w->host, sizeof(w->host) - 1) != 0)
+        (void)snprintf(w->host, sizeof(w->host), "unknown");
+    default_id(w);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->work, NULL);
+    pthread_cond_init(&w->tick, &attr);
+    pthread_condattr_destroy(&attr);
+    w->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    w->last = &w->first;
+    text_addz(&path, "/api/v1/workers/");
+    text_url(&path, w->id);
+    text_addz(&path, "/jobs");
+    w->jobs_path = text_z(&path);
+    if (!server_init(&w->server, &config->client) || w->stop_fd < 0) {
+        ironflow_worker_free(w);
+        return NULL;
+    }
+    return w;
+}
+
+void ironflow_worker_free(struct ironflow_worker *w)
+{
+    if (w == NULL)
+        return;
+    while (w->first != NULL) {
+        struct job *j = w->first;
+
+        w->first = j->next;
+        free(j->json);
+        free(j);
+    }
+    if (w->stop_fd >= 0)
+        (void)close(w->stop_fd);
+    pthread_cond_destroy(&w->work);
+    pthread_cond_destroy(&w->tick);
+    pthread_mutex_destroy(&w->lock);
+    server_done(&w->server);
+    free(w->jobs_path);
+    free(w->functions);
+    free(w);
+}
+
+void ironflow_worker_add(struct ironflow_worker *w, const struct ironflow_function *f)
+{
+    struct ironflow_function *all = mem_new((w->functions_n + 1) * sizeof(*all));
+
+    if (w->functions_n > 0)
+        memcpy(all, w->functions, w->functions_n * sizeof(*all));
+    all[w->functions_n++] = *f;
+    free(w->functions);
+    w->functions = all;
+}
+
+void ironflow_worker_stop(struct ironflow_worker *w)
+{
+    int saved = errno; /* a signal handler must not change it */
+    uint64_t one = 1;
+
+    atomic_fetch_add(&w->stop, 1);
+    if (write(w->stop_fd, &one, sizeof(one)) < 0) {
+        /* the counter is full: it is readable already */
+    }
+    errno = saved;
+}
+
+const char *ironflow_worker_error(const struct ironflow_worker *w)
+{
+    return w->why;
+}
+
+/* ---- registration ---- */
+
+static void put_retry(struct text *t, const struct ironflow_retry *r)
+{
+    char factor[32];
+    bool comma = false;
+
+    text_addz(t, ",\"retry\":{");
+    if (r->max_attempts > 0) {
+        text_addz(t, "\"maxAttempts\":");
+        text_i64(t, r->max_attempts);
+        comma = true;
+    }
+    if (r->initial_delay_ms > 0) {
+        text_addz(t, comma ? ",\"initialDelayMs\":" : "\"initialDelayMs\":");
+        text_i64(t, r->initial_delay_ms);
+        comma = true;
+    }
+    if (r->max_delay_ms > 0) {
+        text_addz(t, comma ? ",\"maxDelayMs\":" : "\"maxDelayMs\":");
+        text_i64(t, r->max_delay_ms);
+        comma = true;
+    }
+    if (r->backoff_factor > 0) {
+        (void)snprintf(factor, sizeof(factor), "%.6g", r->backoff_factor);
+        text_addz(t, comma ? ",\"backoffFactor\":" : "\"backoffFactor\":");
+        text_addz(t, factor);
+    }
+    text_char(t, '}');
+}
+
+static void put_function(struct text *t, const struct ironflow_function *f)
+{
+    const char *name = f->name != NULL ? f->name : f->id;
+
+    t->n = 0;
+    text_addz(t, "{\"id\":");
+    text_quote(t, f->id, strlen(f->id));
+    text_addz(t, ",\"name\":");
+    text_quote(t, name, strlen(name));
+    if (f->description != NULL) {
+        text_addz(t, ",\"description\":");
+        text_quote(t, f->description, strlen(f->description));
+    }
+    text_addz(t, ",\"preferredMode\":\"EXECUTION_MODE_PULL\",\"triggers\":[");
+    for (const char *const *e = f->events; e != NULL && *e != NULL; e++) {
+        text_addz(t, e == f->events ? "{\"event\":" : ",{\"event\":");
+        text_quote(t, *e, strlen(*e));
+        text_char(t, '}');
+    }
+    text_char(t, ']');
+    put_retry(t, &f->retry);
+    text_char(t, '}');
+}
+
+static void put_worker(struct text *t, const struct ironflow_worker *w)
+{
+    t->n = 0;
+    text_addz(t, "{\"worker_id\":");
+    text_quote(t, w->id, strlen(w->id));
+    text_addz(t, ",\"hostname\":");
+    text_quote(t, w->host, strlen(w->host));
+    text_addz(t, ",\"function_ids\":[");
+    for (size_t i = 0; i < w->functions_n; i++) {
+        text_addz(t, i > 0 ? "," : "");
+        text_quote(t, w->functions[i].id, strlen(w->functions[i].id));
+    }
+    text_addz(t, "],\"max_concurrent_jobs\":");
+    text_i64(t, w->config.max_concurrent);
+    text_addz(t, ",\"version\":{\"sdk\":\"c\",\"runtime\":\"c17\"}}");
+}
+
+static int send_worker(struct ironflow_worker *w, struct conn *conn)
+{
+    struct request r = { .method = "POST", .repeatable = true };
+    struct text path = { 0 }, body = { 0 };
+    int status;
+
+    text_addz(&path, "/api/v1/workers/");
+    text_url(&path, w->id);
+    text_addz(&path, "/register");
+    put_worker(&body, w);
+    r.path = text_z(&path);
+    r.body = text_z(&body);
+    r.body_n = body.n;
+    status = conn_send(conn, &r);
+    text_done(&path);
+    text_done(&body);
+    return status;
+}
+
+bool worker_register(struct ironflow_worker *w, struct conn *conn)
+{
+    int64_t now = now_mono_ms();
+    bool recent;
+    int status;
+
+    pthread_mutex_lock(&w->lock);
+    recent = now - w->registered_ms < REGISTER_EVERY_MS; /* another thread just did */
+    if (!recent)
+        w->registered_ms = now;
+    pthread_mutex_unlock(&w->lock);
+    if (recent)
+        return true;
+    status = send_worker(w, conn);
+    if (status == 401 || status == 403)
+        worker_refused(w, conn, status);
+    else if (status != 200)
+        worker_log(w, "cannot register again: %s", status == 0 ? conn_error(conn) : "refused");
+    return status >= 200 && status < 300;
+}
+
+/* Repeats until the server answers; false when it refuses or the worker is stopped. */
+static bool start_send(struct ironflow_worker *w, struct conn *conn, const struct request *r)
+{
+    int64_t pause_ms = BACKOFF_MS;
+    bool told = false;
+
+    for (;;) {
+        int status = r != NULL ? conn_send(conn, r) : send_worker(w, conn);
+
+        if (status >= 200 && status < 300)
+            return true;
+        if (status != 0 && status != 408 && status != 429 && status < 500) {
+            worker_refused(w, conn, status);
+            return false;
+        }
+        if (!told)
+            worker_log(w, "waiting for the server: %s",
+                       status == 0 ? conn_error(conn) : "it is not ready");
+        told = true;
+        worker_idle(w, pause_ms);
+        if (atomic_load(&w->stop) != 0)
+            return false;
+        pause_ms = pause_ms * 2 < BACKOFF_MAX_MS ? pause_ms * 2 : BACKOFF_MAX_MS;
+    }
+}
+
+static bool start_register(struct ironflow_worker *w)
+{
+    struct request r = { .method = "POST",
+                         .path = "/ironflow.v1.IronflowService/RegisterFunction",
+                         .repeatable = true };
+    struct conn *conn = conn_new(&w->server);
+    struct text body = { 0 };
+    bool ok = true;
+
+    for (size_t i = 0; i < w->functions_n && ok; i++) {
+        put_function(&body, &w->functions[i]);
+        r.body = text_z(&body);
+        r.body_n = body.n;
+        ok = start_send(w, conn, &r);
+    }
+    ok = ok && start_send(w, conn, NULL);
+    text_done(&body);
+    conn_free(conn);
+    return ok;
+}
+
+/* ---- polling ---- */
+
+/* Queues the assignments of an answer; returns how many. Under the lock. */
+static int queue_jobs(struct ironflow_worker *w, json_t body)
+{
+    json_t jobs = json_member(json_value(body.p, body.n), "jobs");
+    int n = 0;
+
+    for (struct json_walk walk = json_walk(jobs); json_step(&walk); n++) {
+        struct job *j = mem_new(sizeof(*j));
+        struct text t = { 0 };
+
+        text_add(&t, walk.value.p, walk.value.n);
+        j->json = text_z(&t);
+        *w->last = j;
+        w->last = &j->next;
+    }
+    w->queued += n;
+    return n;
+}
+
+/* After an answer without work: how long to wait before the next poll. */
+static int64_t poll_pause(struct ironflow_worker *w, struct slot *s, int status, int64_t took_ms)
+{
+    if (status == 200 || status == 204)
+        return took_ms < POLL_QUICK_MS ? IDLE_MS : 0;
+    if (atomic_load(&w->stop) != 0)
+        return 0;
+    if (status == 404)
+        return worker_register(w, s->conn) ? 1 : BACKOFF_MS;
+    if (status == 401 || status == 403) {
+        worker_refused(w, s->conn, status);
+        return 0;
+    }
+    return -1;
+}
+
+/* One poll for all idle threads. Called and returns with the lock held. */
+static void poll_once(struct ironflow_worker *w, struct slot *s, int64_t *backoff_ms)
+{
+    struct request r = { .method = "GET",
+                         .timeout_ms = POLL_TIMEOUT_MS,
+                         .repeatable = true,
+                         .wake_fd = w->stop_fd,
+                         .wake = &w->stop };
+    int n = 0, status, available = w->config.max_concurrent - w->busy - w->queued;
+    int64_t from = now_mono_ms(), pause_ms;
+    struct text path = { 0 };
+
+    w->polling = true;
+    pthread_mutex_unlock(&w->lock);
+    text_addz(&path, w->jobs_path);
+    text_addz(&path, "?available=");
+    text_i64(&path, available);
+    r.path = text_z(&path);
+    status = conn_send(s->conn, &r);
+    text_done(&path);
+    pthread_mutex_lock(&w->lock);
+    if (status == 200)
+        n = queue_jobs(w, conn_body(s->conn));
+    if (n == 0) {
+        pthread_mutex_unlock(&w->lock);
+        pause_ms = poll_pause(w, s, status, now_mono_ms() - from);
+        if (pause_ms < 0) {
+            if (*backoff_ms == 0)
+                worker_log(w, "cannot poll: %s",
+                           status == 0 ? conn_error(s->conn) : "the server has trouble");
+            *backoff_ms = *backoff_ms == 0 ? BACKOFF_MS : *backoff_ms * 2;
+            pause_ms = *backoff_ms = *backoff_ms < BACKOFF_MAX_MS ? *backoff_ms : BACKOFF_MAX_MS;
+        } else {
+            *backoff_ms = 0;
+        }
+        if (pause_ms > 0)
+            worker_idle(w, pause_ms);
+        pthread_mutex_lock(&w->lock);
+    } else {
+        *backoff_ms = 0;
+    }
+    w->polling = false;
+}
+
+/* ---- running ---- */
+
+static const struct ironflow_function *function_of(const struct ironflow_worker *w, const char *id)
+{
+    for (size_t i = 0; i < w->functions_n; i++)
+        if (strcmp(w->functions[i].id, id) == 0)
+            return &w->functions[i];
+    return NULL;
+}
+
+static bool run_acknowledged(struct ironflow_run *run)
+{
+    struct ironflow_worker *w = run->worker;
+    enum report e;
+
+    if (!run->fenced || w->config.ack_after_ms > 0)
+        return true;
+    e = report_ack(run, run_conn(run));
+    if (e != REPORT_OK && e != REPORT_LOST)
+        worker_log(w, "run %s: not acknowledged, left to its lease", run->run_id);
+    return e == REPORT_OK;
+}
+
+static void run_execute(struct ironflow_run *run)
+{
+    json_t job = { run->json, strlen(run->json) };
+    char *id = json_pool_string(&run->pool, json_member(job, "function_id"));
+    int rc = IRONFLOW_FAIL;
+
+    run->function = function_of(run->worker, id);
+    if (!run_acknowledged(run))
+        return;
+    if (run->function == NULL)
+        ironflow_run_error(run, "FUNCTION_NOT_FOUND", "this worker has no function \"%s\"", id);
+    else
+        rc = run->function->handler(run, run->function->arg);
+    if (rc == IRONFLOW_LOST)
+        atomic_store(&run->lost, true);
+    if (atomic_load(&run->worker->stop) < 2)
+        report_final(run, rc);
+}
+
+/* Called and returns with the lock held. */
+static void slot_run(struct slot *s, struct job *j)
+{
+    struct ironflow_worker *w = s->worker;
+    struct ironflow_run *run = &s->run;
+    bool good;
+
+    w->busy++;
+    pthread_mutex_unlock(&w->lock);
+    run->json = j->json;
+    free(j);
+    good = run_begin(run, now_unix_ms());
+    if (good) {
+        pthread_mutex_lock(&w->lock);
+        run->active = true;
+        run->ack_at_ms =
+            run->fenced && w->config.ack_after_ms > 0 ? now_mono_ms() + w->config.ack_after_ms : 0;
+        pthread_mutex_unlock(&w->lock);
+        run_execute(run);
+    } else {
+        worker_log(w, "an assignment is broken");
+    }
+    pthread_mutex_lock(&w->lock);
+    run->active = false; /* the ticker begins nothing new for it */
+    pthread_mutex_unlock(&w->lock);
+    pthread_mutex_lock(&run->lock);
+    while (run->flushing || run->pinned)
+        pthread_cond_wait(&run->flushed, &run->lock);
+    pthread_mutex_unlock(&run->lock);
+    run_end(run);
+    pthread_mutex_lock(&w->lock);
+    w->busy--;
+}
+
+static void *slot_main(void *arg)
+{
+    struct slot *s = arg;
+    struct ironflow_worker *w = s->worker;
+    int64_t backoff_ms = 0;
+
+    pthread_mutex_lock(&w->lock);
+    for (;;) {
+        struct job *j = w->first;
+
+        if (j != NULL) {
+            w->first = j->next;
+            if (w->first == NULL)
+                w->last = &w->first;
+            w->queued--;
+            pthread_cond_signal(&w->work); /* for the next job, or to poll */
+            slot_run(s, j);
+        } else if (atomic_load(&w->stop) != 0) {
+            break;
+        } else if (!w->polling) {
+            poll_once(w, s, &backoff_ms);
+        } else {
+            pthread_cond_wait(&w->work, &w->lock);
+        }
+    }
+    pthread_cond_broadcast(&w->work);
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+/* ---- the ticker ---- */
+
+struct ticker {
+    struct ironflow_worker *w;
+    struct conn *conn;
+    struct text body;
+    int64_t heartbeat_at_ms;
+};
+
+static void put_heartbeat(struct text *t, struct ironflow_worker *w)
+{
+    bool comma = false;
+
+    t->n = 0;
+    pthread_mutex_lock(&w->lock);
+    text_addz(t, "{\"worker_id\":");
+    text_quote(t, w->id, strlen(w->id));
+    text_addz(t, ",\"active_jobs\":");
+    text_i64(t, w->busy);
+    text_addz(t, ",\"jobs\":[");
+    for (int i = 0; i < w->config.max_concurrent; i++) {
+        const struct ironflow_run *run = &w->slots[i].run;
+
+        if (!run->active)
+            continue;
+        text_addz(t, comma ? ",{\"job_id\":" : "{\"job_id\":");
+        text_quote(t, run->job_id, strlen(run->job_id));
+        text_addz(t, ",\"started_at\":\"");
+        text_time(t, run->started_ms);
+        text_addz(t, "\"}");
+        comma = true;
+    }
+    pthread_mutex_unlock(&w->lock);
+    text_addz(t, "]}");
+}
+
+static void send_heartbeat(struct ticker *t)
+{
+    struct request r = { .method = "POST", .repeatable = true };
+    struct text path = { 0 };
+    int status;
+
+    put_heartbeat(&t->body, t->w);
+    text_addz(&path, "/api/v1/workers/");
+    text_url(&path, t->w->id);
+    text_addz(&path, "/heartbeat");
+    r.path = text_z(&path);
+    r.body = text_z(&t->body);
+    r.body_n = t->body.n;
+    status = conn_send(t->conn, &r);
+    if (status == 404)
+        (void)worker_register(t->w, t->conn);
+    else if (status == 401 || status == 403)
+        worker_refused(t->w, t->conn, status);
+    text_done(&path);
+}
+
+enum due { DUE_NOTHING, DUE_FLUSH, DUE_ACK };
+
+/* What is due for the run now; *next is lowered to its next time. A run that something is due for
+ * is pinned. The order of the locks is: worker, then run. */
+static enum due run_due(struct ironflow_run *run, int64_t now, int64_t *next)
+{
+    enum due due = DUE_NOTHING;
+    int64_t at = 0;
+
+    pthread_mutex_lock(&run->lock);
+    if (!run->flushing && run->flush_at_ms != 0) {
+        at = run->flush_at_ms;
+        due = at <= now ? DUE_FLUSH : DUE_NOTHING;
+    }
+    if (due == DUE_NOTHING && !run->flushing && run->ack_at_ms != 0) {
+        at = at == 0 || run->ack_at_ms < at ? run->ack_at_ms : at;
+        if (run->ack_at_ms <= now) {
+            due = DUE_ACK;
+            run->ack_at_ms = 0;
+        }
+    }
+    run->pinned = due != DUE_NOTHING;
+    if (due == DUE_ACK)
+        run->flushing = true;
+    if (due == DUE_NOTHING && at != 0 && at < *next)
+        *next = at;
+    pthread_mutex_unlock(&run->lock);
+    return due;
+}
+
+static void tick_ack(struct ticker *t, struct ironflow_run *run)
+{
+    (void)report_ack(run, t->conn); /* lost is set by it; trouble is left to the lease */
+    pthread_mutex_lock(&run->lock);
+    run->flushing = false;
+    pthread_mutex_unlock(&run->lock);
+}
+
+/* Does what is due for the runs; returns when to come again. Called with the lock held. */
+static int64_t tick_runs(struct ticker *t, int64_t now)
+{
+    struct ironflow_worker *w = t->w;
+    int64_t next = t->heartbeat_at_ms;
+
+    for (int i = 0; i < w->config.max_concurrent; i++) {
+        struct ironflow_run *run = &w->slots[i].run;
+        enum due due = run->active ? run_due(run, now, &next) : DUE_NOTHING;
+
+        if (due == DUE_NOTHING)
+            continue;
+        pthread_mutex_unlock(&w->lock);
+        if (due == DUE_ACK)
+            tick_ack(t, run);
+        else
+            (void)report_steps(run, t->conn, &t->body);
+        pthread_mutex_lock(&run->lock);
+        run->pinned = false;
+        pthread_cond_broadcast(&run->flushed);
+        pthread_mutex_unlock(&run->lock);
+        pthread_mutex_lock(&w->lock);
+        next = now; /* look again: time has passed */
+    }
+    if (w->config.ack_after_ms > 0 && next > now + w->config.ack_after_ms / 4 + 10)
+        next = now + w->config.ack_after_ms / 4 + 10; /* runs that started meanwhile */
+    return next;
+}
+
+static void *ticker_main(void *arg)
+{
+    struct ticker *t = arg;
+    struct ironflow_worker *w = t->w;
+
+    pthread_mutex_lock(&w->lock);
+    while (!w->quiet) {
+        int64_t now = now_mono_ms();
+        struct timespec until;
+
+        if (now >= t->heartbeat_at_ms) {
+            pthread_mutex_unlock(&w->lock);
+            send_heartbeat(t);
+            pthread_mutex_lock(&w->lock);
+            t->heartbeat_at_ms = now + w->config.heartbeat_ms;
+            continue;
+        }
+        w->tick_at_ms = tick_runs(t, now);
+        if (w->tick_at_ms <= now || w->quiet)
+            continue;
+        until.tv_sec = (time_t)(w->tick_at_ms / 1000);
+        until.tv_nsec = (long)(w->tick_at_ms % 1000) * 1000000;
+        (void)pthread_cond_timedwait(&w->tick, &w->lock, &until);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+/* ---- run ---- */
+
+static void slot_init(struct slot *s, struct ironflow_worker *w)
+{
+    s->worker = s->run.worker = w;
+    s->conn = conn_new(&w->server);
+    pthread_mutex_init(&s->run.lock, NULL);
+    pthread_cond_init(&s->run.flushed, NULL);
+}
+
+static void slot_done(struct slot *s)
+{
+    conn_free(s->conn);
+    text_done(&s->body);
+    text_done(&s->run.pending);
+    pool_done(&s->run.pool);
+    pthread_mutex_destroy(&s->run.lock);
+    pthread_cond_destroy(&s->run.flushed);
+}
+
+/* Until stopped; a second stop tells the handlers that their runs are lost. */
+static void wait_stop(struct ironflow_worker *w, int threads)
+{
+    struct pollfd p = { .fd = w->stop_fd, .events = POLLIN };
+
+    while (atomic_load(&w->stop) == 0)
+        (void)poll(&p, 1, -1);
+    pthread_mutex_lock(&w->lock);
+    pthread_cond_broadcast(&w->work);
+    while (w->busy > 0 && atomic_load(&w->stop) < 2) {
+        pthread_mutex_unlock(&w->lock);
+        (void)poll(NULL, 0, 20);
+        pthread_mutex_lock(&w->lock);
+    }
+    if (atomic_load(&w->stop) >= 2)
+        for (int i = 0; i < threads; i++)
+            atomic_store(&w->slots[i].run.lost, true);
+    pthread_mutex_unlock(&w->lock);
+}
+
+int ironflow_worker_run(struct ironflow_worker *w)
+{
+    struct ticker ticker = { .w = w };
+    int n = w->config.max_concurrent, started = 0;
+    pthread_t ticker_thread;
+    bool ticking;
+
+    if (!start_register(w))
+        return w->result;
+    w->slots = mem_new((size_t)n * sizeof(*w->slots));
+    for (int i = 0; i < n; i++)
+        slot_init(&w->slots[i], w);
+    ticker.conn = conn_new(&w->server);
+    ticker.heartbeat_at_ms = now_mono_ms() + w->config.heartbeat_ms;
+    ticking = pthread_create(&ticker_thread, NULL, ticker_main, &ticker) == 0;
+    while (ticking && started < n &&
+           pthread_create(&w->slots[started].thread, NULL, slot_main, &w->slots[started]) == 0)
+        started++;
+    if (started == 0) {
+        (void)snprintf(w->why, sizeof(w->why), "cannot start threads");
+        w->result = IRONFLOW_FAIL;
+        ironflow_worker_stop(w);
+    }
+    wait_stop(w, n);
+    for (int i = 0; i < started; i++)
+        pthread_join(w->slots[i].thread, NULL);
+    pthread_mutex_lock(&w->lock);
+    w->quiet = true;
+    pthread_cond_signal(&w->tick);
+    pthread_mutex_unlock(&w->lock);
+    if (ticking)
+        pthread_join(ticker_thread, NULL);
+    conn_free(ticker.conn);
+    text_done(&ticker.body);
+    for (int i = 0; i < n; i++)
+        slot_done(&w->slots[i]);
+    free(w->slots);
+    w->slots = NULL;
+    return w->result;
+}
