@@ -1,5 +1,6 @@
 #include "svc/functions.h"
 
+#include "base/sync.h"
 #include "codec/json.h"
 #include "db/db_fault.h"
 #include "engine/function.h"
@@ -418,6 +419,94 @@ static void history_entries_are_no_events_of_the_environment(void **state)
     tx_read_end(f);
 }
 
+/* Several writers of PostgreSQL register the same new id: one creates it, the others change it, and
+ * history counts every change once. */
+struct racer {
+    struct tx_fixture *f;
+    struct tx_side side;
+    struct id_gen ids;
+    pthread_t thread;
+    int number, created;
+};
+
+enum { RACERS = 4, RACES = 10 };
+
+static err_t race_once(struct racer *r, const char *json, bool *created)
+{
+    struct ctx *c = &r->side.c;
+    struct function fn = { 0 };
+    err_t e;
+
+    arena_reset(&r->side.arena);
+    r->side.signals.n = 0;
+    TRY(db_begin(c, r->side.conn, true));
+    e = svc_batch_begin(c);
+    if (e == ERR_OK)
+        e = tx_register(c, json, &fn, created);
+    if (e == ERR_OK)
+        e = svc_batch_before_commit(c);
+    if (e == ERR_OK)
+        e = db_commit(c);
+    else
+        db_rollback(c);
+    c->tx = NULL;
+    svc_batch_after(c, e == ERR_OK);
+    return e;
+}
+
+static void *race(void *arg)
+{
+    struct racer *r = arg;
+
+    for (int i = 0; i < RACES; i++) {
+        bool created = false;
+        char json[64];
+        err_t e;
+
+        (void)snprintf(json, sizeof(json), "{\"id\":\"a\",\"description\":\"%d-%d\"}", r->number,
+                       i);
+        do {
+            e = race_once(r, json, &created);
+        } while (e == ERR_RETRY);
+        must(e == ERR_OK);
+        r->created += created;
+    }
+    return NULL;
+}
+
+static void racing_registrations_leave_no_gap(void **state)
+{
+    struct tx_fixture *f = *state;
+    struct racer racers[RACERS] = { 0 };
+    struct function_change *list;
+    int created = 0;
+    bool more;
+    size_t n;
+
+    if (tx_pg_url == NULL) /* SQLite has one writer */
+        skip();
+    for (int i = 0; i < RACERS; i++) {
+        racers[i] = (struct racer){ .f = f, .number = i, .ids = { .slot = i + 1 } };
+        tx_side_open(f, &racers[i].side, true);
+        racers[i].side.c.ids = &racers[i].ids;
+        thread_start(&racers[i].thread, "racer", race, &racers[i]);
+    }
+    for (int i = 0; i < RACERS; i++) {
+        thread_join(racers[i].thread);
+        created += racers[i].created;
+        db_conn_close(racers[i].side.conn);
+        arena_done(&racers[i].side.arena);
+        mem_free(racers[i].side.signals.items);
+    }
+    assert_int_equal(created, 1);
+    assert_int_equal(get(f, "a").version, RACERS * RACES);
+    assert_int_equal(svc_function_history(tx_read(f), S("a"), 0, 1000, &list, &n, &more), ERR_OK);
+    assert_int_equal(n, RACERS * RACES - 1);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(list[i].version, i + 1);
+    tx_read_end(f);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, tx_setup, tx_teardown)
 static const struct CMUnitTest tests[] = {
     T(versions_rise_with_changes_only),
@@ -432,6 +521,7 @@ static const struct CMUnitTest tests[] = {
     T(a_change_that_fails_halfway_leaves_nothing),
     T(lists_filter_and_page),
     T(the_first_direct_invoke_marks_the_function_once),
+    T(racing_registrations_leave_no_gap),
     T(environments_do_not_see_each_other),
     T(history_entries_are_no_events_of_the_environment),
 };
