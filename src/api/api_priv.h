@@ -42,3 +42,5 @@ struct api_metrics *api_metrics_new(const struct router *r);
 void api_metrics_free(struct api_metrics *m);
 void api_metrics_count(struct api_metrics *m, const struct endpoint *ep, int status,
                        int64_t duration_ns);
+/* Events that were stored under these names. */
+void api_metrics_emitted(struct api_metrics *m, str_t env_id, const str_t *names, size_t n);

@@ -93,6 +93,7 @@ static err_t run_route(struct ctx *c, struct api_call *a)
     a->status = 0;
     a->text = STR_NULL;
     a->state = NULL;
+    a->emitted_n = 0;
     if (a->out)
         memset(a->out, 0, pb_size(a->out_desc));
     else if (a->out_desc)

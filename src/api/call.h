@@ -29,7 +29,9 @@ struct api_call {
     int status;                        /* of a success; 0: the route's */
     str_t text;                        /* instead of out: a body as it is, of type text_type */
     str_t text_type;
-    void *state; /* the handler's, between its phases */
+    void *state;          /* the handler's, between its phases */
+    const str_t *emitted; /* names of the events that the call stores, for the metrics */
+    size_t emitted_n;
 
     bool rpc;     /* Connect: its errors, its JSON */
     bool strict;  /* a generated client */

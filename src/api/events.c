@@ -8,7 +8,11 @@ enum { LIST_DEFAULT = 20, LIST_MAX = 1000, BATCH_MAX = 1000, WAIT_DEFAULT_MS = 3
 static err_t emit(struct ctx *c, struct api_call *a, struct emit *in, struct emitted *out)
 {
     int64_t run_id = 0;
+    str_t *name = NEW(c->arena, str_t);
 
+    *name = in->name;
+    a->emitted = name;
+    a->emitted_n = 1;
     in->source = S("api");
     if (a->head.run_id.n > 0 && id_parse(ID_RUN, a->head.run_id, &run_id))
         in->run_id = run_id;
@@ -82,6 +86,7 @@ err_t api_event_batch(struct ctx *c, struct api_call *a)
     size_t n = in->events_n;
     struct emitted *done;
     struct emit *emits;
+    str_t *names;
     int64_t run_id = 0;
 
     if (n > BATCH_MAX)
@@ -90,10 +95,14 @@ err_t api_event_batch(struct ctx *c, struct api_call *a)
         run_id = 0;
     emits = NEW_N(c->arena, struct emit, n + 1);
     done = NEW_N(c->arena, struct emitted, n + 1);
+    names = NEW_N(c->arena, str_t, n + 1);
     for (size_t i = 0; i < n; i++) {
         emits[i] = emit_of(&in->events[i]);
         emits[i].run_id = run_id;
+        names[i] = emits[i].name;
     }
+    a->emitted = names;
+    a->emitted_n = n;
     TRY(svc_emit_batch(c, emits, n, done));
     out->results = NEW_N(c->arena, struct pb_trigger_response, n + 1);
     for (size_t i = 0; i < n; i++)

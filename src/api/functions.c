@@ -162,7 +162,11 @@ static err_t invoke(struct ctx *c, struct api_call *a, str_t id, struct emit *in
                     struct emitted *out)
 {
     int64_t run_id = 0;
+    str_t *name = NEW(c->arena, str_t);
 
+    *name = str_printf(c->arena, "ironflow.invoke." STR_FMT, STR_ARG(id));
+    a->emitted = name;
+    a->emitted_n = 1;
     in->source = S("api");
     if (a->head.run_id.n > 0 && id_parse(ID_RUN, a->head.run_id, &run_id))
         in->run_id = run_id;

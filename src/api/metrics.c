@@ -7,6 +7,7 @@
 
 #include "api/api_priv.h"
 #include "api/handlers.h"
+#include "api/metrics.h"
 #include "base/mem.h"
 #include "svc/overview.h"
 
@@ -34,6 +35,7 @@ struct endpoint_stats {
 
 struct api_metrics {
     const struct router *router;
+    struct event_counts *events;
     struct endpoint_stats *stats; /* by endpoint index; the last is for unknown paths */
 };
 
@@ -42,6 +44,7 @@ struct api_metrics *api_metrics_new(const struct router *r)
     struct api_metrics *m = mem_zero(sizeof(*m));
 
     m->router = r;
+    m->events = event_counts_new();
     m->stats = mem_zero(sizeof(*m->stats) * (router_count(r) + 1));
     return m;
 }
@@ -50,8 +53,15 @@ void api_metrics_free(struct api_metrics *m)
 {
     if (!m)
         return;
+    event_counts_free(m->events);
     mem_free(m->stats);
     mem_free(m);
+}
+
+void api_metrics_emitted(struct api_metrics *m, str_t env_id, const str_t *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        event_counts_add(m->events, env_id, names[i]);
 }
 
 static void bump(atomic_uint_fast64_t *n, uint64_t by)
@@ -75,13 +85,12 @@ void api_metrics_count(struct api_metrics *m, const struct endpoint *ep, int sta
     bump(&s->sum_us, (uint64_t)us);
 }
 
-static void head(struct buf *b, const char *name, const char *type, const char *help)
+void metrics_head(struct buf *b, const char *name, const char *type, const char *help)
 {
     buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* A label value: backslash, quote and newline are escaped. */
-static void label(struct buf *b, const char *name, str_t value)
+void metrics_label(struct buf *b, const char *name, str_t value)
 {
     buf_printf(b, "%s=\"", name);
     for (size_t i = 0; i < value.n; i++) {
@@ -108,7 +117,7 @@ static str_t endpoint_path(const struct endpoint *ep)
 
 static void http_requests(struct buf *b, const struct api *api)
 {
-    head(b, "ironflow_http_requests_total", "counter", "Requests by route and status.");
+    metrics_head(b, "ironflow_http_requests_total", "counter", "Requests by route and status.");
     for (size_t i = 0; i <= router_count(api->router); i++) {
         const struct endpoint *ep = endpoint_at(api, i);
         struct endpoint_stats *s = &api->metrics->stats[i];
@@ -119,7 +128,7 @@ static void http_requests(struct buf *b, const struct api *api)
             if (n == 0)
                 continue;
             buf_printf(b, "ironflow_http_requests_total{method=\"%s\",", ep->route->method);
-            label(b, "path", endpoint_path(ep));
+            metrics_label(b, "path", endpoint_path(ep));
             buf_printf(b, ",status_code=\"%d\"} %llu\n", statuses[k], (unsigned long long)n);
         }
     }
@@ -133,16 +142,16 @@ static void http_duration(struct buf *b, const struct endpoint *ep, struct endpo
         below += atomic_load_explicit(&s->by_bucket[k], memory_order_relaxed);
         buf_printf(b, "ironflow_http_request_duration_seconds_bucket{method=\"%s\",",
                    ep->route->method);
-        label(b, "path", endpoint_path(ep));
+        metrics_label(b, "path", endpoint_path(ep));
         buf_printf(b, ",le=\"%s\"} %llu\n", k < BUCKETS ? buckets[k].text : "+Inf",
                    (unsigned long long)below);
     }
     buf_printf(b, "ironflow_http_request_duration_seconds_sum{method=\"%s\",", ep->route->method);
-    label(b, "path", endpoint_path(ep));
+    metrics_label(b, "path", endpoint_path(ep));
     buf_printf(b, "} %llu.%06llu\n", (unsigned long long)(sum_us / 1000000),
                (unsigned long long)(sum_us % 1000000));
     buf_printf(b, "ironflow_http_request_duration_seconds_count{method=\"%s\",", ep->route->method);
-    label(b, "path", endpoint_path(ep));
+    metrics_label(b, "path", endpoint_path(ep));
     buf_printf(b, "} %llu\n", (unsigned long long)below);
 }
 
@@ -156,7 +165,8 @@ static bool was_used(struct endpoint_stats *s)
 
 static void http_durations(struct buf *b, const struct api *api)
 {
-    head(b, "ironflow_http_request_duration_seconds", "histogram", "Time to answer, by route.");
+    metrics_head(b, "ironflow_http_request_duration_seconds", "histogram",
+                 "Time to answer, by route.");
     for (size_t i = 0; i <= router_count(api->router); i++)
         if (was_used(&api->metrics->stats[i]))
             http_duration(b, endpoint_at(api, i), &api->metrics->stats[i]);
@@ -165,9 +175,9 @@ static void http_durations(struct buf *b, const struct api *api)
 static void run_line(struct buf *b, const char *name, const struct run_count *r)
 {
     buf_printf(b, "%s{", name);
-    label(b, "function_id", r->function_id);
+    metrics_label(b, "function_id", r->function_id);
     buf_char(b, ',');
-    label(b, "environment", r->environment);
+    metrics_label(b, "environment", r->environment);
 }
 
 static bool run_ended(int64_t status)
@@ -178,13 +188,13 @@ static bool run_ended(int64_t status)
 /* A failed run was failed by its own code: the engine ends none by itself. */
 static void runs_total(struct buf *b, const struct run_count *runs, size_t n)
 {
-    head(b, "ironflow_runs_total", "counter", "Runs that reached their end.");
+    metrics_head(b, "ironflow_runs_total", "counter", "Runs that reached their end.");
     for (size_t i = 0; i < n; i++) {
         if (!run_ended(runs[i].status))
             continue;
         run_line(b, "ironflow_runs_total", &runs[i]);
         buf_char(b, ',');
-        label(b, "status", pb_enum_word(&pb_run_status_enum, (int32_t)runs[i].status));
+        metrics_label(b, "status", pb_enum_word(&pb_run_status_enum, (int32_t)runs[i].status));
         buf_printf(b, ",failure_cause=\"%s\"} %lld\n", runs[i].status == RUN_FAILED ? "user" : "",
                    (long long)runs[i].n);
     }
@@ -193,7 +203,7 @@ static void runs_total(struct buf *b, const struct run_count *runs, size_t n)
 /* The rows of one function stand together. */
 static void runs_active(struct buf *b, const struct run_count *runs, size_t n)
 {
-    head(b, "ironflow_active_runs", "gauge", "Runs that have not ended.");
+    metrics_head(b, "ironflow_active_runs", "gauge", "Runs that have not ended.");
     for (size_t i = 0; i < n;) {
         int64_t active = 0;
         size_t k = i;
@@ -207,6 +217,12 @@ static void runs_active(struct buf *b, const struct run_count *runs, size_t n)
         buf_printf(b, "} %lld\n", (long long)active);
         i = k;
     }
+}
+
+static void workers(struct buf *b, int64_t n)
+{
+    metrics_head(b, "ironflow_workers_connected", "gauge", "Workers with a recent sign of life.");
+    buf_printf(b, "ironflow_workers_connected %lld\n", (long long)n);
 }
 
 static long long open_fds(void)
@@ -251,13 +267,13 @@ static void process(struct ctx *c, struct buf *b)
 {
     long long started = app_of(c)->started_at, cpu = cpu_ms();
 
-    head(b, "process_start_time_seconds", "gauge", "When the process started.");
+    metrics_head(b, "process_start_time_seconds", "gauge", "When the process started.");
     buf_printf(b, "process_start_time_seconds %lld.%03lld\n", started / 1000, started % 1000);
-    head(b, "process_resident_memory_bytes", "gauge", "Resident memory.");
+    metrics_head(b, "process_resident_memory_bytes", "gauge", "Resident memory.");
     buf_printf(b, "process_resident_memory_bytes %lld\n", resident_bytes());
-    head(b, "process_open_fds", "gauge", "Open file descriptors.");
+    metrics_head(b, "process_open_fds", "gauge", "Open file descriptors.");
     buf_printf(b, "process_open_fds %lld\n", open_fds());
-    head(b, "process_cpu_seconds_total", "counter", "User and system time.");
+    metrics_head(b, "process_cpu_seconds_total", "counter", "User and system time.");
     buf_printf(b, "process_cpu_seconds_total %lld.%03lld\n", cpu / 1000, cpu % 1000);
 }
 
@@ -265,16 +281,20 @@ err_t api_metrics(struct ctx *c, struct api_call *a)
 {
     struct run_count *runs = NULL;
     struct buf b;
+    int64_t connected = 0;
     size_t n = 0;
 
     if (!a->api->metrics)
         return err_set(c, ERR_NOT_FOUND, "metrics are off; set IRONFLOW_METRICS_ENABLED=true");
     TRY(svc_run_counts(c, &runs, &n));
+    TRY(svc_workers_connected(c, &connected));
     buf_init_arena(&b, c->arena, (size_t)64 << 20);
     http_requests(&b, a->api);
     http_durations(&b, a->api);
     runs_total(&b, runs, n);
     runs_active(&b, runs, n);
+    workers(&b, connected);
+    event_counts_print(&b, a->api->metrics->events);
     process(c, &b);
     a->text = buf_str(&b);
     a->text_type = S("text/plain; version=0.0.4; charset=utf-8");

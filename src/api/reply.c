@@ -4,6 +4,7 @@
 #include "api/errors.h"
 #include "api/handlers.h"
 #include "base/log.h"
+#include "svc/principal.h"
 
 #define BODY_MAX ((size_t)256 << 20)
 #define JSON S("application/json")
@@ -158,6 +159,8 @@ void api_finish(struct api_call *a, err_t e)
     }
     if (ep->route->flags & ROUTE_HELD)
         claims = api_claims_keep(a);
+    if (e == ERR_OK && api->metrics && a->emitted_n > 0)
+        api_metrics_emitted(api->metrics, c->who->env_id, a->emitted, a->emitted_n);
     if (e == ERR_OK)
         e = render(a, r);
     if (e != ERR_OK)

@@ -56,6 +56,11 @@ static err_t refuse_later(struct cli *cli)
 {
     static const char *const later[] = { "nats-url", "nats-creds", "config", "pprof" };
 
+    bool nats = cli_given(cli, "nats-url") || env("NATS_URL").n > 0;
+
+    if (nats && env("IRONFLOW_DATABASE_URL").n == 0)
+        return err_set(cli->c, ERR_INVALID,
+                       "--nats-url requires PostgreSQL: set IRONFLOW_DATABASE_URL");
     for (size_t i = 0; i < COUNT_OF(later); i++)
         if (cli_given(cli, later[i]))
             return err_set(cli->c, ERR_UNIMPLEMENTED, "--%s is not supported by this release",

@@ -16,6 +16,10 @@ static const struct sql workers_alive = {
     "SELECT COUNT(*) FROM workers WHERE env = $env AND last_seen >= $1"
 };
 
+static const struct sql workers_alive_all = {
+    "SELECT COUNT(*) FROM workers WHERE last_seen >= $1"
+};
+
 static const struct sql run_totals = {
     "SELECT e.id, f.id, c.kind, CAST(SUM(c.n) AS BIGINT) FROM counters c "
     "JOIN functions f ON f.key = c.fn JOIN environments e ON e.key = c.env "
@@ -58,6 +62,11 @@ err_t store_total_of(struct ctx *c, int64_t kind, int64_t *out)
 err_t store_workers_alive(struct ctx *c, int64_t since_ms, int64_t *out)
 {
     return one_int(c, &workers_alive, ARGS(DB_INT(since_ms)), out);
+}
+
+err_t store_workers_alive_all(struct ctx *c, int64_t since_ms, int64_t *out)
+{
+    return one_int(c, &workers_alive_all, ARGS(DB_INT(since_ms)), out);
 }
 
 err_t store_run_totals(struct ctx *c, int64_t kind_end, struct run_total **out, size_t *n)

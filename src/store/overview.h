@@ -13,6 +13,9 @@ NODISCARD err_t store_total_of(struct ctx *c, int64_t kind, int64_t *out);
 /* Workers of the environment with a sign of life at or after since_ms. */
 NODISCARD err_t store_workers_alive(struct ctx *c, int64_t since_ms, int64_t *out);
 
+/* The same over all environments. */
+NODISCARD err_t store_workers_alive_all(struct ctx *c, int64_t since_ms, int64_t *out);
+
 struct run_total {
     str_t environment, function_id;
     int64_t status, n;

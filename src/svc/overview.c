@@ -76,3 +76,8 @@ err_t svc_run_counts(struct ctx *c, struct run_count **out, size_t *n)
     *n = have;
     return ERR_OK;
 }
+
+err_t svc_workers_connected(struct ctx *c, int64_t *out)
+{
+    return store_workers_alive_all(c, c->now_ms - app_of(c)->worker_ttl_ms, out);
+}

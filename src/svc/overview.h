@@ -18,3 +18,5 @@ struct run_count {
     int64_t status, n;
 };
 NODISCARD err_t svc_run_counts(struct ctx *c, struct run_count **out, size_t *n);
+/* READ. Workers with a recent sign of life, of all environments. */
+NODISCARD err_t svc_workers_connected(struct ctx *c, int64_t *out);
