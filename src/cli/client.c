@@ -86,12 +86,12 @@ static err_t api_refused(struct cli *cli, const struct http_client_res *res)
         if (cli->env->api_key.n > 0)
             return err_set(c, ERR_UNAUTHENTICATED,
                            "the server does not accept the key in IRONFLOW_API_KEY: " STR_FMT
-                           "\nThe first start of a server writes its admin key to "
+                           ". The first start of a server writes its admin key to "
                            ".ironflow_bootstrap_key.json beside its database.",
                            STR_ARG(text));
         return err_set(c, ERR_UNAUTHENTICATED,
                        "the server wants an API key: " STR_FMT
-                       "\nSet IRONFLOW_API_KEY. The first start of a server writes its admin key "
+                       ". Set IRONFLOW_API_KEY. The first start of a server writes its admin key "
                        "to .ironflow_bootstrap_key.json beside its database (field \"key\").",
                        STR_ARG(text));
     case 403:
@@ -113,7 +113,7 @@ static err_t api_unreached(struct cli *cli, err_t e)
     if (e != ERR_UNAVAILABLE)
         return e;
     return err_set(cli->c, e,
-                   STR_FMT "\nStart a server with `ironflow serve`, or name another one with "
+                   STR_FMT ". Start a server with `ironflow serve`, or name another one with "
                            "--server or IRONFLOW_SERVER_URL.",
                    STR_ARG(why));
 }

@@ -13,7 +13,7 @@
 static err_t no_function(struct cli *cli)
 {
     return err_set(cli->c, ERR_NOT_FOUND,
-                   "no function \"%s\" is registered\nSee `ironflow function list`.", cli->args[0]);
+                   "no function \"%s\" is registered; see `ironflow function list`", cli->args[0]);
 }
 
 static int invoke_async(struct cli *cli, const struct trigger *t)
