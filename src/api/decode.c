@@ -55,6 +55,12 @@ static bool is_json(str_t type)
     return str_eq_nocase(type, S("application/json"));
 }
 
+/* What `curl -d` says of any body; a real form is no JSON and fails as such. */
+static bool is_form(str_t type)
+{
+    return str_eq_nocase(type, S("application/x-www-form-urlencoded"));
+}
+
 static bool identity(str_t encoding)
 {
     return encoding.n == 0 || str_eq_nocase(encoding, S("identity"));
@@ -128,7 +134,7 @@ static err_t decode_rest(struct ctx *c, struct api_call *a, void *msg)
     int more;
 
     if (a->req->body.n > 0 && !str_eq(a->req->method, S("GET"))) {
-        if (type.n > 0 && !is_json(type))
+        if (type.n > 0 && !is_json(type) && !is_form(type))
             return err_set(c, ERR_MEDIA_TYPE, "content type: expected application/json");
         TRY(decode_text(c, a, a->req->body, msg));
     }

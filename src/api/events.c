@@ -185,7 +185,7 @@ static str_t join(struct arena *a, const str_t *words, size_t n)
 {
     struct buf b;
 
-    buf_init_arena(&b, a, 64 * 1024);
+    buf_init_arena(&b, a, (size_t)64 << 10);
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
             buf_char(&b, ',');

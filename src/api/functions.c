@@ -61,6 +61,7 @@ err_t api_function_list_rpc(struct ctx *c, struct api_call *a)
     struct function_filter f = { .name = in->name, .status = in->status };
     struct function *fns = NULL;
     int32_t mode = 0;
+    int64_t next;
 
     if (in->mode.n > 0 && pb_enum_parse(&pb_execution_mode_enum, in->mode, &mode))
         f.mode = mode;
@@ -69,9 +70,9 @@ err_t api_function_list_rpc(struct ctx *c, struct api_call *a)
     if (in->cursor.n > 0 && (!str_to_i64(in->cursor, &f.offset) || f.offset < 0))
         return err_set(c, ERR_INVALID, "cursor: not a cursor of this list");
     TRY(svc_function_list(c, &f, &fns, &out->functions_n, &out->total_count));
-    if (f.offset + (int64_t)out->functions_n < out->total_count && out->functions_n > 0)
-        out->next_cursor =
-            str_printf(c->arena, "%lld", (long long)(f.offset + (int64_t)out->functions_n));
+    next = f.offset + (int64_t)out->functions_n;
+    if (next < out->total_count && out->functions_n > 0)
+        out->next_cursor = str_printf(c->arena, "%lld", (long long)next);
     return functions_out(c, fns, out->functions_n, &out->functions);
 }
 

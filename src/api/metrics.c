@@ -238,19 +238,21 @@ static long long open_fds(void)
     return n;
 }
 
+/* The second word of statm is the number of resident pages. */
 static long long resident_bytes(void)
 {
     char text[128];
     FILE *f = fopen("/proc/self/statm", "r");
     size_t n = f ? fread(text, 1, sizeof(text), f) : 0;
-    str_t rest = { text, n }, word;
+    str_t rest = { text, n }, word = STR_NULL;
     int64_t pages = 0;
 
     if (f)
         fclose(f);
-    if (!str_cut(&rest, ' ', &word) || !str_cut(&rest, ' ', &word) || !str_to_i64(word, &pages))
-        return 0;
-    return (long long)pages * sysconf(_SC_PAGESIZE);
+    for (int i = 0; i < 2; i++)
+        if (!str_cut(&rest, ' ', &word))
+            return 0;
+    return str_to_i64(word, &pages) ? (long long)pages * sysconf(_SC_PAGESIZE) : 0;
 }
 
 static long long cpu_ms(void)

@@ -18,8 +18,7 @@ enum route_flag {
     ROUTE_BOTH = 2,   /* REST answer in both spellings */
     ROUTE_HEAD = 4,   /* HEAD is allowed, and nobody may cache the answer */
     ROUTE_HELD = 8,   /* a poll that waits; ends early when the server drains */
-    ROUTE_PROBE = 16, /* answers also when the database does not */
-    ROUTE_HIDDEN = 32 /* another spelling of a row; not in the manifest */
+    ROUTE_PROBE = 16  /* answers also when the database does not */
 };
 
 struct route {
