@@ -127,14 +127,9 @@ static err_t poll_claim(struct ctx *c, struct poll *p, struct claim **out, size_
     return ERR_OK;
 }
 
-/* Nothing to take. A due sign of life is written, and since one may not wait after a write, the call
- * runs again behind the commit. */
+/* Nothing to take. */
 static err_t poll_wait(struct ctx *c, const struct poll *p, int64_t deadline_ms, size_t *n)
 {
-    if (worker_seen_due(c, &p->worker)) {
-        TRY(store_worker_seen(c, p->worker.key, c->now_ms));
-        return txn_next(c, CALL_WRITE, c->call->run);
-    }
     if (c->now_ms >= deadline_ms || c->call->timed_out) {
         *n = 0;
         return ERR_OK;
@@ -150,6 +145,8 @@ err_t svc_worker_claim(struct ctx *c, str_t worker_id, int64_t available, int64_
     struct poll p = { 0 };
 
     TRY(worker_require(c, worker_id, &p.worker));
+    if (worker_seen_due(c, &p.worker))
+        TRY(store_worker_seen(c, p.worker.key, c->now_ms));
     TRY(poll_functions(c, &p));
     TRY(poll_room(c, &p, available));
     if (p.room <= 0) {
@@ -161,10 +158,7 @@ err_t svc_worker_claim(struct ctx *c, str_t worker_id, int64_t available, int64_
         if (p.ready_n == 0)
             return poll_wait(c, &p, deadline_ms, n);
     }
-    TRY(poll_claim(c, &p, out, n));
-    if (worker_seen_due(c, &p.worker))
-        TRY(store_worker_seen(c, p.worker.key, c->now_ms));
-    return ERR_OK;
+    return poll_claim(c, &p, out, n);
 }
 
 err_t svc_worker_release(struct ctx *c, const struct claim *claims, size_t n)

@@ -163,6 +163,8 @@ static void an_expired_lease_goes_to_another_worker(void **state)
     assert_int_equal(poll->assignments[0].claim.run.attempt, 1);
     assert_int_equal(poll->assignments[0].claim.job.execution_seq, 2);
     assert_int_equal(poll->assignments[0].steps_n, 1);
+    assert_int_equal(sim_ack(job), ERR_NOT_FOUND); /* forgotten, and its fence is no longer valid */
+    sim_worker(s, "w1", "[\"pack\"]", 4);
     assert_int_equal(sim_progress(job, 'b', 1), ERR_STALE_EXECUTION);
     assert_int_equal(sim_ack(job), ERR_STALE_EXECUTION);
     sim_ok(s, sim_complete(sim_job(s, poll, 0), "1"));
