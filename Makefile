@@ -115,17 +115,19 @@ $(BUILD)/ironflow-tsan: $(call need_libs,tsan,$(LAYERS))
 	@$(CC) $(MOLD) $(LDFLAGS_tsan) -o $@ $(call link_libs,tsan,$(LAYERS)) $(LIBS)
 
 # ---- unit tests: one program a file, sanitized -------------------------------------------------------
+# $(1) folder, $(2) flavour, $(3) target
 define unit
-$(BUILD)/san/unit/$(1)/%_test: $(BUILD)/san/src/$(1)/%_test.o $(call need_libs,san,$(DEPS_$(1)))
+$(BUILD)/$(2)/unit/$(1)/%_test: $(BUILD)/$(2)/src/$(1)/%_test.o $(call need_libs,$(2),$(DEPS_$(1)))
 	@mkdir -p $$(@D)
 	@echo "LINK    $$@"
-	@$(CC) $(MOLD) $(LDFLAGS_san) -o $$@ $$< $(call link_libs,san,$(DEPS_$(1))) -lcmocka $(LIBS)
+	@$(CC) $(MOLD) $(LDFLAGS_$(2)) -o $$@ $$< $(call link_libs,$(2),$(DEPS_$(1))) -lcmocka $(LIBS)
 
-.PHONY: unit-$(1)
-unit-$(1): $(patsubst src/%.c,$(BUILD)/san/unit/%,$(filter src/$(1)/%,$(TESTS)))
+.PHONY: $(3)-$(1)
+$(3)-$(1): $(patsubst src/%.c,$(BUILD)/$(2)/unit/%,$(filter src/$(1)/%,$(TESTS)))
 	@set -e; for t in $$^; do echo "TEST    $$$$t"; $$$$t; done
 endef
-$(foreach l,$(LAYERS),$(eval $(call unit,$(l))))
+$(foreach l,$(LAYERS),$(eval $(call unit,$(l),san,unit)))
+$(foreach l,$(LAYERS),$(eval $(call unit,$(l),tsan,tsan)))
 
 .PHONY: unit
 unit: $(addprefix unit-,$(LAYERS))

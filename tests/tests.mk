@@ -23,6 +23,11 @@ test-pg: $(BUILD)/ironflow-san $(patsubst src/%.c,$(BUILD)/san/unit/%,$(filter s
 	for t in $(filter %_test,$^); do echo "TEST    $$t (postgresql)"; $$t; done; \
 	echo "E2E     postgresql"; IRONFLOW_BIN=$(BUILD)/ironflow-san $(NODE) $(E2E_FLAGS) $(E2E)
 
+# Data races: the threaded folders under the thread sanitizer, then the whole server.
+.PHONY: tsan
+tsan: tsan-base tsan-rt tsan-http tsan-db tsan-txn tsan-svc $(BUILD)/ironflow-tsan
+	@IRONFLOW_BIN=$(BUILD)/ironflow-tsan TSAN_OPTIONS=halt_on_error=1 $(NODE) $(E2E_FLAGS) $(E2E)
+
 # Crash, power loss and simulation: tests/<kind>/<kind>.mk add themselves.
 .PHONY: tests-system
 -include $(wildcard tests/*/*.mk)
