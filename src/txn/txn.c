@@ -151,8 +151,10 @@ void txn_free(struct txn *t)
         return;
     if (!t->stopping)
         txn_stop(t);
-    for (size_t i = 0; i < t->workers_n; i++)
-        worker_close(&t->workers[i]);
+    /* The writer last: only it may copy SQLite's log into the database file, so that an orderly end
+     * leaves one file, which can be copied. */
+    for (size_t i = t->workers_n; i > 0; i--)
+        worker_close(&t->workers[i - 1]);
     mem_free(t->workers);
     park_table_done(&t->park);
     cond_done(&t->write_queue.cond);
