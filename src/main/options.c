@@ -70,11 +70,12 @@ static err_t refuse_later(struct cli *cli)
     return ERR_OK;
 }
 
+/* The directory of a file, to put "/name" behind: empty for the root. */
 static str_t dir_of(struct arena *a, str_t path)
 {
     for (size_t i = path.n; i > 0; i--)
         if (path.p[i - 1] == '/')
-            return i == 1 ? S("/") : str_dup(a, str_slice(path, 0, i - 1));
+            return str_dup(a, str_slice(path, 0, i - 1));
     return S(".");
 }
 
