@@ -4,7 +4,7 @@
 # DOCS_PAGES: pages of generators in scripts/gen/docs_<page>.c, each linked with our own archives.
 # DOCS_CLI:   pages that the program prints itself, by its hidden command `docs <page>`.
 DOCS_PAGES := routes errors states metrics
-DOCS_CLI   :=
+DOCS_CLI   := cli
 DOCS_OUT   := $(BUILD)/docs/reference
 
 $(BUILD)/gen-tools/docs_%: $(BUILD)/release/scripts/gen/docs_%.o $(call need_libs,release,$(LAYERS))

@@ -146,7 +146,11 @@ static void zsh_script(struct buf *b, const struct cmd *root)
                     "    else\n"
                     "        _files\n"
                     "    fi\n}\n"));
-    buf_printf(b, "compdef _%s %s\n", root->name, root->name);
+    /* read as a file of $fpath, or sourced */
+    buf_printf(b,
+               "if [[ $funcstack[1] == _%s ]]; then\n    _%s \"$@\"\nelse\n"
+               "    compdef _%s %s\nfi\n",
+               root->name, root->name, root->name, root->name);
 }
 
 /* ---- fish ---- */
