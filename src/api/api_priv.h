@@ -28,7 +28,7 @@ struct api {
 };
 
 /* decode.c: from the request to a->in; ERR_INVALID, ERR_MEDIA_TYPE, ERR_UNIMPLEMENTED. */
-NODISCARD err_t api_decode(struct ctx *c, struct api_call *a, const struct route_match *m);
+NODISCARD err_t api_decode(struct ctx *c, struct api_call *a);
 /* Reads the headers that mean something. */
 void api_head_read(const struct http_req *req, struct api_head *out);
 

@@ -5,6 +5,7 @@
 #include "api/handlers.h"
 #include "base/mem.h"
 
+#define BODY_HERE_MAX ((size_t)64 << 10)
 #define RPC_PREFIX S("/ironflow.v1.")
 
 /* ---- polls that are held, so that they can end when the server drains
@@ -113,6 +114,25 @@ static err_t api_run(struct ctx *c)
     return run_route(c, a);
 }
 
+static enum call_kind kind_of(const struct api_call *a)
+{
+    return a->ep->route->kind == ROUTE_WRITE ? CALL_WRITE : CALL_READ;
+}
+
+/* A body that would keep the loop from others is decoded by a reader thread, first. */
+static err_t api_decode_run(struct ctx *c)
+{
+    struct api_call *a = api_call_of(c);
+
+    if (a->resolve) {
+        TRY(svc_access_resolve(c, &a->cred));
+        TRY(svc_access_require(c, str_from(a->ep->route->action)));
+    }
+    TRY(api_decode(c, a));
+    a->resolve = false;
+    return txn_next(c, kind_of(a), api_run);
+}
+
 static void api_done(struct call *call)
 {
     struct api_call *a = call->arg;
@@ -130,11 +150,12 @@ static void api_gone(struct http_req *req)
     txn_cancel(a->api->app->txn, &a->call);
 }
 
-static void submit(struct api_call *a)
+static void submit(struct api_call *a, enum call_kind kind, err_t (*run)(struct ctx *c))
 {
     err_t e;
 
-    a->call.kind = a->ep->route->kind == ROUTE_WRITE ? CALL_WRITE : CALL_READ;
+    a->call.kind = kind;
+    a->call.run = run;
     a->call.done = api_done;
     a->call.loop = a->req->loop;
     a->req->user = a;
@@ -190,9 +211,9 @@ static err_t authenticate(struct ctx *c, struct api_call *a)
 }
 
 /* The text of an error that nobody serves this. */
-static err_t unserved(struct ctx *c, const struct api_call *a, unsigned allow)
+static err_t unserved(struct ctx *c, const struct api_call *a)
 {
-    if (allow == 0)
+    if (a->match.allow == 0)
         return err_set(c, ERR_NOT_FOUND, "no such path: " STR_FMT, STR_ARG(a->req->path));
     return err_set(c, ERR_METHOD, "method not allowed: " STR_FMT, STR_ARG(a->req->method));
 }
@@ -216,6 +237,7 @@ static struct api_call *call_new(struct api *api, struct http_req *req)
     a->api = api;
     a->req = req;
     call_init(&a->call, CALL_READ, api_run, a, &req->arena);
+    a->call.bytes = req->body.n;
     a->call.ctx.clock = clock_system();
     a->call.ctx.app = api->app;
     a->arrived_ms = clock_now(a->call.ctx.clock);
@@ -233,18 +255,16 @@ void api_handle(struct http_req *req, void *arg)
     struct api_call *a = call_new(api, req);
     struct ctx *c = &a->call.ctx;
     enum api_method m = router_method(req->method);
-    struct route_match match;
     err_t e;
 
     if (m == METHOD_OPTIONS) {
         api_preflight(req, &a->head);
         return;
     }
-    router_find(api->router, m, req->path, &match);
-    a->ep = match.ep ? match.ep : &api->unknown;
-    a->allow = match.allow;
-    if (!match.ep && !is_protected(req->path)) {
-        api_finish(a, unserved(c, a, match.allow));
+    router_find(api->router, m, req->path, &a->match);
+    a->ep = a->match.ep ? a->match.ep : &api->unknown;
+    if (!a->match.ep && !is_protected(req->path)) {
+        api_finish(a, unserved(c, a));
         return;
     }
     e = authenticate(c, a);
@@ -252,11 +272,15 @@ void api_handle(struct http_req *req, void *arg)
         api_finish(a, e);
         return;
     }
-    e = match.ep ? api_decode(c, a, &match) : unserved(c, a, match.allow);
+    if (req->body.n > BODY_HERE_MAX && a->ep->route->run && a->ep->route->kind != ROUTE_LOCAL) {
+        submit(a, CALL_READ, api_decode_run);
+        return;
+    }
+    e = a->match.ep ? api_decode(c, a) : unserved(c, a);
     if (e != ERR_OK)
         remember(c, a, e);
     if (a->resolve || (e == ERR_OK && a->ep->route->run && a->ep->route->kind != ROUTE_LOCAL))
-        submit(a);
+        submit(a, kind_of(a), api_run);
     else
         api_finish(a, run_route(c, a));
 }

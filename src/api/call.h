@@ -20,6 +20,7 @@ struct api_call {
     struct api *api;
     const struct endpoint *ep;
     struct api_head head;
+    struct route_match match;
     unsigned allow;               /* methods of the path */
     str_t params[API_PARAMS_MAX]; /* decoded path parameters in order */
 

@@ -162,14 +162,14 @@ static err_t decode_segment(struct ctx *c, str_t raw, str_t *out)
     return ERR_OK;
 }
 
-err_t api_decode(struct ctx *c, struct api_call *a, const struct route_match *m)
+err_t api_decode(struct ctx *c, struct api_call *a)
 {
     void *msg;
 
     if (a->rpc)
         TRY(connect_head(c, a));
     for (size_t i = 0; i < a->ep->params_n; i++)
-        TRY(decode_segment(c, m->params[i], &a->params[i]));
+        TRY(decode_segment(c, a->match.params[i], &a->params[i]));
     if (!a->ep->in || !a->ep->route->run)
         return ERR_OK;
     if (!identity(a->head.content_encoding))

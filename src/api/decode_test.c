@@ -11,7 +11,6 @@ static struct api_call *call;
 static err_t decode(const char *method, const char *path, const char *query, const char *headers,
                     const char *body)
 {
-    struct route_match m;
     str_t rest = str_from(headers), line;
 
     req = (struct http_req){ .method = str_from(method),
@@ -32,10 +31,10 @@ static err_t decode(const char *method, const char *path, const char *query, con
     call->arrived_ms = 1000;
     call->rpc = str_starts(req.path, S("/ironflow.v1."));
     api_head_read(&req, &call->head);
-    router_find(router, router_method(req.method), req.path, &m);
-    assert_non_null(m.ep);
-    call->ep = m.ep;
-    return api_decode(&call->call.ctx, call, &m);
+    router_find(router, router_method(req.method), req.path, &call->match);
+    assert_non_null(call->match.ep);
+    call->ep = call->match.ep;
+    return api_decode(&call->call.ctx, call);
 }
 
 static str_t why(void)

@@ -99,7 +99,7 @@ static void render_error(struct api_call *a, err_t e, struct reply *r)
     if (e == ERR_UNAUTHENTICATED)
         header(r, S("www-authenticate"), S("Bearer"));
     if (e == ERR_METHOD)
-        header(r, S("allow"), allow_text(c->arena, a->allow));
+        header(r, S("allow"), allow_text(c->arena, a->match.allow));
     if (r->res.status == 503)
         header(r, S("retry-after"), S("1"));
     if (e == ERR_UNIMPLEMENTED && a->head.content_encoding.n > 0)
