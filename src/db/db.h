@@ -7,6 +7,7 @@
  *   {skip_locked}  FOR UPDATE SKIP LOCKED, empty on SQLite
  *   {blob}         BLOB or BYTEA           {strict}  WITHOUT ROWID, or empty
  *   {id}           BIGINT PRIMARY KEY or INTEGER PRIMARY KEY (the rowid)
+ *   {serial}       the same with a key that the database draws, growing, when a row is inserted
  *   {text}         TEXT, on PostgreSQL with COLLATE "C"
  * Integers are 64 bits in both, booleans 0 and 1, times milliseconds, payloads blobs. */
 #pragma once

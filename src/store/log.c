@@ -40,15 +40,15 @@ static err_t rows_read(struct ctx *c, const struct sql *q, struct db_args args, 
 err_t store_log_add(struct ctx *c, const struct log_row *row)
 {
     static const struct sql q = {
-        "INSERT INTO log (id, first_pos, last_pos, end_bytes, created_at, count, crc, filter, "
-        "records) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+        "INSERT INTO log (first_pos, last_pos, end_bytes, created_at, count, crc, filter, "
+        "records) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
     };
 
     return db_exec(c, &q,
-                   ARGS(DB_INT(row->id), DB_INT_OR_NULL(row->first_pos),
-                        DB_INT_OR_NULL(row->last_pos), DB_INT_OR_NULL(row->end_bytes),
-                        DB_INT(row->created_at), DB_INT(row->count), DB_INT(row->crc),
-                        DB_INT((int64_t)row->filter), DB_BLOB(row->records)),
+                   ARGS(DB_INT_OR_NULL(row->first_pos), DB_INT_OR_NULL(row->last_pos),
+                        DB_INT_OR_NULL(row->end_bytes), DB_INT(row->created_at),
+                        DB_INT(row->count), DB_INT(row->crc), DB_INT((int64_t)row->filter),
+                        DB_BLOB(row->records)),
                    NULL);
 }
 

@@ -46,7 +46,6 @@ err_t svc_batch_begin(struct ctx *c)
 static err_t log_write_row(struct ctx *c, struct batch *b)
 {
     struct log_row row = {
-        .id = ctx_id(c),
         .created_at = c->now_ms,
         .count = b->count,
         .filter = b->filter,

@@ -97,12 +97,14 @@ CREATE TABLE workers (
     runtime {text} NOT NULL, transport BIGINT NOT NULL, registered_at BIGINT NOT NULL,
     last_seen BIGINT NOT NULL);
 
--- Outbox and message log at once: the messages of one transaction in one row. Positions are empty on
+-- Outbox and message log at once: the messages of one transaction in one row. The key is drawn by the
+-- database while the transaction holds the rows that its messages are about, so that the rows of one
+-- run are in order whoever wrote them. Positions are empty on
 -- PostgreSQL until the relay has numbered the row. end_bytes: bytes of all records up to and with this
 -- row, so that the size of the log is one subtraction. The newest row is never deleted: positions
 -- continue from it.
 CREATE TABLE log (
-    id {id}, first_pos BIGINT, last_pos BIGINT, end_bytes BIGINT, created_at BIGINT NOT NULL,
+    id {serial}, first_pos BIGINT, last_pos BIGINT, end_bytes BIGINT, created_at BIGINT NOT NULL,
     count BIGINT NOT NULL, crc BIGINT NOT NULL, filter BIGINT NOT NULL, records {blob} NOT NULL);
 CREATE INDEX log_pos ON log (first_pos);
 CREATE INDEX log_unnumbered ON log (id) WHERE first_pos IS NULL;
