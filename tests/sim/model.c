@@ -1,0 +1,507 @@
+/* What was acknowledged, and what may therefore never be otherwise again. Every answer is held
+ * against the model and against the rows that it claims to have written. */
+#include "codec/json.h"
+#include "engine/retry.h"
+#include "engine/sm.h"
+#include "sim.h"
+
+struct m_run *model_run(struct sim *s, int64_t id)
+{
+    struct m_run *r = map_get(&s->runs, (uint64_t)id);
+
+    if (r)
+        return r;
+    r = NEW(&s->keep, struct m_run);
+    r->id = id;
+    r->fn = -1;
+    r->attempt_min = 1;
+    r->status = RUN_PENDING;
+    (void)map_put(&s->runs, (uint64_t)id, r);
+    vec_push(&s->order, r);
+    return r;
+}
+
+struct m_step *model_step(struct sim *s, struct m_run *r, str_t step_id)
+{
+    struct m_step *m = r->steps;
+
+    while (m && !str_eq(m->id, step_id))
+        m = m->next;
+    if (m)
+        return m;
+    m = NEW(&s->keep, struct m_step);
+    m->id = str_dup(&s->keep, step_id);
+    m->next = r->steps;
+    r->steps = m;
+    return m;
+}
+
+void model_freeze(struct sim *s, struct m_run *r, str_t step_id, str_t output)
+{
+    struct m_step *m = model_step(s, r, step_id);
+
+    if (m->frozen && !str_eq(m->output, output))
+        violation(s, "step " STR_FMT " changed from " STR_FMT " to " STR_FMT, STR_ARG(step_id),
+                  STR_ARG(m->output), STR_ARG(output));
+    if (m->frozen)
+        return;
+    m->frozen = true;
+    m->output = str_dup(&s->keep, output);
+    s->totals.steps_frozen++;
+}
+
+/* ---- the rows ----------------------------------------------------------------------------------
+ */
+
+struct facts {
+    bool run, job;
+    enum run_status status;
+    int64_t run_seq;
+    str_t output, error, cause;
+    int64_t state, ready_at, lease_until, seq, acked, reported;
+};
+
+static void facts_read(struct sim *s, int64_t run_id, struct facts *out)
+{
+    static const struct sql q_run = {
+        "SELECT status, output, error, execution_seq, cancellation_cause FROM runs WHERE id = $1"
+    };
+    static const struct sql q_job = { "SELECT state, ready_at, lease_until, execution_seq, acked, "
+                                      "reported FROM queue WHERE run_id = $1" };
+    struct db_rows r;
+
+    *out = (struct facts){ 0 };
+    if (!rows_open(s, &q_run, ARGS(DB_INT(run_id)), &r))
+        return;
+    out->run = db_row(&r);
+    if (out->run) {
+        out->status = (enum run_status)db_int(&r, 0);
+        out->output = db_str(&r, 1);
+        out->error = db_str(&r, 2);
+        out->run_seq = db_int(&r, 3);
+        out->cause = db_str(&r, 4);
+    }
+    rows_close(s, &r);
+    if (!rows_open(s, &q_job, ARGS(DB_INT(run_id)), &r))
+        return;
+    out->job = db_row(&r);
+    if (out->job) {
+        out->state = db_int(&r, 0);
+        out->ready_at = db_int(&r, 1);
+        out->lease_until = db_int(&r, 2);
+        out->seq = db_int(&r, 3);
+        out->acked = db_int(&r, 4);
+        out->reported = db_int(&r, 5);
+    }
+    rows_close(s, &r);
+    if (!out->run)
+        violation(s, "run " STR_FMT " is gone", STR_ARG(run_text(s, run_id)));
+}
+
+struct step_facts {
+    bool found;
+    enum step_status status;
+    str_t output;
+    int64_t wake_at;
+};
+
+static struct step_facts step_read(struct sim *s, int64_t run_id, str_t step_id)
+{
+    static const struct sql q = { "SELECT status, output, wake_at FROM steps WHERE run_id = $1 "
+                                  "AND step_id = $2" };
+    struct step_facts f = { 0 };
+    struct db_rows r;
+
+    if (!rows_open(s, &q, ARGS(DB_INT(run_id), DB_TEXT(step_id)), &r))
+        return f;
+    f.found = db_row(&r);
+    if (f.found) {
+        f.status = (enum step_status)db_int(&r, 0);
+        f.output = db_str(&r, 1);
+        f.wake_at = db_int(&r, 2);
+    }
+    rows_close(s, &r);
+    return f;
+}
+
+/* ---- emits -------------------------------------------------------------------------------------
+ */
+
+int64_t event_mark(str_t data)
+{
+    str_t v;
+    int64_t mark = 0;
+
+    if (!json_get(data, S("mark"), &v) || !str_to_i64(v, &mark))
+        return 0;
+    return mark;
+}
+
+static int64_t stored_mark(struct sim *s, int64_t event_id)
+{
+    static const struct sql q = { "SELECT data FROM events WHERE id = $1" };
+    struct db_rows r;
+    int64_t mark = 0;
+
+    if (!rows_open(s, &q, ARGS(DB_INT(event_id)), &r))
+        return 0;
+    if (db_row(&r))
+        mark = event_mark(db_str(&r, 0));
+    rows_close(s, &r);
+    return mark;
+}
+
+/* Which functions the event name starts; the wildcard of function 2 takes one token. */
+static uint32_t starts(str_t name)
+{
+    if (str_eq(name, S("sim.a")))
+        return 1u << 0 | 1u << 2;
+    if (str_eq(name, S("sim.b")))
+        return 1u << 1 | 1u << 2;
+    return str_starts(name, S("sim.c.")) ? 1u << 3 : 0;
+}
+
+/* A fresh event starts one run for each active function that wants it. */
+static void check_started(struct sim *s, const struct op *op, size_t i)
+{
+    const struct emitted *e = &op->out[i];
+    uint32_t want = op->kind == OP_INVOKE ? 1u << op->fn : starts(op->emits[i].name);
+    size_t n = 0;
+
+    for (int f = 0; f < SIM_FNS; f++) {
+        if ((want & (1u << f)) == 0 || s->fns[f].status != FN_ACTIVE)
+            continue;
+        if (n < e->runs_n)
+            model_run(s, e->runs[n])->fn = f;
+        n++;
+    }
+    if (n != e->runs_n)
+        violation(s, "emit " STR_FMT " started %zu runs, not %zu", STR_ARG(op->emits[i].name),
+                  e->runs_n, n);
+}
+
+static void key_answer(struct sim *s, const struct op *op, size_t i)
+{
+    struct m_key *k = &s->keys[op->keys[i]];
+    const struct emitted *e = &op->out[i];
+
+    if (!k->acked) {
+        k->acked = true;
+        k->event_id = e->event_id;
+        k->runs_n = e->runs_n;
+        k->runs = NEW_N(&s->keep, int64_t, e->runs_n + 1);
+        for (size_t r = 0; r < e->runs_n; r++)
+            k->runs[r] = e->runs[r];
+        return;
+    }
+    bool same = k->event_id == e->event_id && k->runs_n == e->runs_n;
+    for (size_t r = 0; same && r < e->runs_n; r++)
+        same = k->runs[r] == e->runs[r];
+    if (!same)
+        violation(s, "key %lld answered with another event or other runs", (long long)op->keys[i]);
+}
+
+void model_emitted(struct sim *s, const struct op *op, size_t i)
+{
+    const struct emitted *e = &op->out[i];
+    struct m_emit *m;
+    int64_t mark;
+
+    s->totals.emits++;
+    if (!read_begin(s))
+        return;
+    mark = stored_mark(s, e->event_id);
+    read_end(s);
+    if (mark < 1 || mark > (int64_t)s->emits.n) {
+        violation(s, "an acknowledged event is not there");
+        return;
+    }
+    m = s->emits.items[mark - 1];
+    if (mark != op->marks[i] && (op->keys[i] == 0 || m->key != op->keys[i]))
+        violation(s, "an emit was answered with the event of another");
+    if (m->acked && m->event_id != e->event_id)
+        violation(s, "mark %lld has two events", (long long)mark);
+    for (size_t r = 0; r < e->runs_n; r++)
+        model_run(s, e->runs[r])->acked = true;
+    if (mark == op->marks[i])
+        check_started(s, op, i);
+    m->acked = true;
+    m->event_id = e->event_id;
+    if (op->keys[i] != 0)
+        key_answer(s, op, i);
+}
+
+/* ---- claims -------------------------------------------------------------------------------------
+ */
+
+static void check_handed_steps(struct sim *s, const struct m_run *r, const struct assignment *a)
+{
+    for (const struct m_step *m = r->steps; m; m = m->next) {
+        size_t i = 0;
+
+        while (i < a->steps_n && !str_eq(a->steps[i].step_id, m->id))
+            i++;
+        if (m->frozen && i == a->steps_n)
+            violation(s, "step " STR_FMT " was acknowledged and is handed out as not completed",
+                      STR_ARG(m->id));
+    }
+    for (size_t i = 0; i < a->steps_n; i++) {
+        const struct step *st = &a->steps[i];
+
+        if (st->status != STEP_COMPLETED)
+            violation(s, "step " STR_FMT " is handed out with status %d", STR_ARG(st->step_id),
+                      (int)st->status);
+        if (st->sequence >= a->step_base)
+            violation(s, "step base %lld is not above the steps", (long long)a->step_base);
+        if (i > 0 && st->sequence < st[-1].sequence)
+            violation(s, "steps are not in order of sequence");
+    }
+}
+
+void model_assigned(struct sim *s, const struct assignment *a)
+{
+    int64_t now = s->clock.virtual_ms, seq = a->claim.job.execution_seq;
+    struct m_run *r = model_run(s, a->claim.run.id);
+    int64_t attempt = a->claim.run.attempt;
+    str_t id = run_text(s, r->id);
+
+    if (seq <= r->seq_max)
+        violation(s, "run " STR_FMT ": fence %lld after %lld", STR_ARG(id), (long long)seq,
+                  (long long)r->seq_max);
+    if (r->ended || (r->cancelled > 0 && r->cancelled < s->turn))
+        violation(s, "run " STR_FMT " has ended and is handed out", STR_ARG(id));
+    if (now < r->held_until)
+        violation(s, "run " STR_FMT " is handed out %lld ms before its holder lost it", STR_ARG(id),
+                  (long long)(r->held_until - now));
+    if (now < r->not_before)
+        violation(s, "run " STR_FMT " is handed out %lld ms before its sleep or retry", STR_ARG(id),
+                  (long long)(r->not_before - now));
+    if (attempt < r->attempt_min || attempt > r->attempt_min + r->unsure)
+        violation(s, "run " STR_FMT ": attempt %lld, expected %lld", STR_ARG(id),
+                  (long long)attempt, (long long)r->attempt_min);
+    check_handed_steps(s, r, a);
+    for (size_t i = 0; i < a->steps_n; i++)
+        model_freeze(s, r, a->steps[i].step_id, a->steps[i].output);
+    r->seq_max = seq;
+    r->held_until = now + s->app.lease_claim_ms;
+    r->not_before = 0;
+    r->attempt_min = attempt;
+    r->unsure = 0;
+}
+
+/* ---- what workers say
+ * ---------------------------------------------------------------------------- */
+
+/* A refusal must have its reason in the rows. */
+static void check_refused(struct sim *s, const struct op *op, const struct facts *f)
+{
+    err_t e = op->call.result;
+    int64_t mine = op->hold->seq, seq = f->job ? f->seq : f->run_seq;
+    str_t id = op->job_id;
+
+    switch ((int)e) {
+    case ERR_STALE_EXECUTION:
+    case ERR_NOT_FOUND:
+        if (seq == mine)
+            violation(s, "job " STR_FMT " is current and was refused as stale", STR_ARG(id));
+        break;
+    case ERR_RUN_NOT_RUNNING:
+        if (seq < mine || (seq == mine && f->job && f->reported == JOB_OPEN))
+            violation(s, "job " STR_FMT " is running and was refused", STR_ARG(id));
+        if (seq == mine && !f->job && op->kind == OP_REPORT &&
+            op->report.kind == REPORT_COMPLETED && f->status == RUN_COMPLETED)
+            violation(s, "job " STR_FMT ": the repeated report was refused", STR_ARG(id));
+        break;
+    default:
+        violation(s, "job " STR_FMT ": unexpected answer: " STR_FMT, STR_ARG(id),
+                  STR_ARG(err_text(&op->call.ctx, e)));
+    }
+}
+
+/* It held the job when it spoke; unless something ended that in the same batch, it still does. */
+static void check_lease(struct sim *s, const struct op *op, const struct facts *f)
+{
+    int64_t until = s->clock.virtual_ms + s->app.lease_ms;
+    struct m_run *r = op->hold->run;
+
+    if (!f->job || f->seq != op->hold->seq || f->reported != JOB_OPEN)
+        return;
+    if (f->state != JOB_CLAIMED || !f->acked || f->lease_until < until)
+        violation(s, "job " STR_FMT " was renewed and has no lease", STR_ARG(op->job_id));
+    if (r->seq_max == f->seq)
+        r->held_until = until + s->app.grace_ms;
+}
+
+static void check_fence(struct sim *s, const struct op *op)
+{
+    if (op->call.result == ERR_OK && op->hold->run->seq_max > op->hold->seq)
+        violation(s, "job " STR_FMT ": an old fence was accepted", STR_ARG(op->job_id));
+}
+
+void model_ack(struct sim *s, const struct op *op)
+{
+    struct facts f;
+
+    check_fence(s, op);
+    if (!read_begin(s))
+        return;
+    facts_read(s, op->hold->run->id, &f);
+    if (op->call.result != ERR_OK) {
+        check_refused(s, op, &f);
+    } else {
+        s->totals.acks++;
+        check_lease(s, op, &f);
+    }
+    read_end(s);
+}
+
+/* Every completed step of an accepted report is there. */
+static void freeze_reported(struct sim *s, const struct op *op)
+{
+    struct m_run *r = op->hold->run;
+
+    for (size_t i = 0; i < op->report.steps_n; i++) {
+        const struct report_step *in = &op->report.steps[i];
+        struct step_facts f = step_read(s, r->id, in->id);
+
+        if (!f.found) {
+            violation(s, "step " STR_FMT " was acknowledged and is not there", STR_ARG(in->id));
+        } else if (str_eq(in->status, S("completed"))) {
+            if (f.status != STEP_COMPLETED)
+                violation(s, "step " STR_FMT " was acknowledged and has status %d", STR_ARG(in->id),
+                          (int)f.status);
+            model_freeze(s, r, in->id, f.output);
+        }
+    }
+}
+
+static void check_ended(struct sim *s, const struct op *op, const struct facts *f,
+                        enum run_status want, str_t payload)
+{
+    str_t have = want == RUN_COMPLETED ? f->output : f->error;
+
+    if (f->job || f->status != want)
+        violation(s, "job " STR_FMT ": its end was acknowledged and the run has status %d",
+                  STR_ARG(op->job_id), (int)f->status);
+    else if (!str_eq(have, payload))
+        violation(s, "job " STR_FMT ": the result is " STR_FMT ", not " STR_FMT,
+                  STR_ARG(op->job_id), STR_ARG(have), STR_ARG(payload));
+}
+
+static void check_retry(struct sim *s, const struct op *op, const struct facts *f)
+{
+    const struct hold *h = op->hold;
+    struct m_run *r = h->run;
+    int64_t due;
+
+    if (!f->job && f->status == RUN_CANCELLED)
+        return;
+    if (op->repeat && f->job && f->seq > h->seq)
+        return; /* the retry was due and handed out in the same batch */
+    if (!f->job || f->seq != h->seq || f->reported != JOB_REPORTED_FAILED) {
+        violation(s, "job " STR_FMT " should wait for its retry", STR_ARG(op->job_id));
+        return;
+    }
+    due = s->clock.virtual_ms + retry_delay_ms(&s->fns[r->fn].retry, h->attempt);
+    if (!op->repeat && f->ready_at != due)
+        violation(s, "job " STR_FMT ": the retry is due in %lld ms, not %lld", STR_ARG(op->job_id),
+                  (long long)(f->ready_at - s->clock.virtual_ms),
+                  (long long)(due - s->clock.virtual_ms));
+    r->not_before = f->state == JOB_PARKED ? f->ready_at : 0;
+    r->held_until = 0;
+    r->attempt_min = h->attempt + 1;
+    r->unsure = 0;
+}
+
+static void check_sleep(struct sim *s, const struct op *op, const struct facts *f)
+{
+    struct m_run *r = op->hold->run;
+    struct m_step *m = model_step(s, r, op->report.yield_step_id);
+    struct step_facts st = step_read(s, r->id, m->id);
+
+    r->held_until = 0;
+    r->not_before = 0;
+    if (!f->job)
+        return;
+    if (!st.found) {
+        violation(s, "sleep " STR_FMT " is not there", STR_ARG(m->id));
+        return;
+    }
+    if (st.status == STEP_SLEEPING && m->wake_at != 0 && m->wake_at != st.wake_at)
+        violation(s, "sleep " STR_FMT " lost its first deadline", STR_ARG(m->id));
+    m->wake_at = st.wake_at;
+    if (f->seq == op->hold->seq && f->state == JOB_PARKED) {
+        if (f->ready_at != st.wake_at)
+            violation(s, "sleep " STR_FMT ": the run waits for another time", STR_ARG(m->id));
+        r->not_before = st.wake_at;
+    }
+}
+
+static void report_accepted(struct sim *s, const struct op *op, const struct facts *f)
+{
+    const struct hold *h = op->hold;
+    bool last = !op->report.retryable || h->attempt >= h->max_attempts;
+
+    freeze_reported(s, op);
+    if (op->report.kind == REPORT_PROGRESS)
+        s->totals.progress++;
+    else
+        s->totals.finals++;
+    switch (op->report.kind) {
+    case REPORT_PROGRESS:
+        check_lease(s, op, f);
+        break;
+    case REPORT_COMPLETED:
+        check_ended(s, op, f, RUN_COMPLETED, op->report.output);
+        break;
+    case REPORT_FAILED:
+        if (last)
+            check_ended(s, op, f, RUN_FAILED, op->report.error);
+        else
+            check_retry(s, op, f);
+        break;
+    case REPORT_YIELDED:
+        check_sleep(s, op, f);
+        break;
+    }
+}
+
+void model_report(struct sim *s, const struct op *op)
+{
+    struct facts f;
+
+    check_fence(s, op);
+    if (!read_begin(s))
+        return;
+    facts_read(s, op->hold->run->id, &f);
+    if (op->call.result == ERR_OK)
+        report_accepted(s, op, &f);
+    else
+        check_refused(s, op, &f);
+    read_end(s);
+}
+
+/* ---- operators
+ * ----------------------------------------------------------------------------------- */
+
+void model_cancel(struct sim *s, const struct op *op)
+{
+    struct m_run *r = op->run;
+    struct facts f;
+
+    if (!read_begin(s))
+        return;
+    facts_read(s, r->id, &f);
+    if (op->call.result == ERR_OK) {
+        s->totals.cancels++;
+        if (f.job || f.status != RUN_CANCELLED)
+            violation(s, "a cancel was acknowledged and the run has status %d", (int)f.status);
+        if (r->cancelled == 0)
+            r->cancelled = s->turn;
+    } else if (op->call.result != ERR_PRECONDITION ||
+               (f.status != RUN_COMPLETED && f.status != RUN_FAILED)) {
+        violation(s, "a cancel was refused for a run of status %d: " STR_FMT, (int)f.status,
+                  STR_ARG(err_text(&op->call.ctx, op->call.result)));
+    }
+    read_end(s);
+}

@@ -1,0 +1,289 @@
+/* A simulator: the real engine, services, txn (one thread), jobs and SQLite under a virtual clock,
+ * with seeded actors and seeded crashes, beside a model of what was acknowledged. One seed decides
+ * everything. The first contradiction between model and engine is a violation: it is printed with
+ * the seed and the last events, and ends the run. One thread owns all of it. */
+#pragma once
+
+#include <stdio.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/vec.h"
+#include "db/db.h"
+#include "engine/types.h"
+#include "svc/app.h"
+#include "svc/events.h"
+#include "svc/workers.h"
+#include "txn/txn.h"
+
+enum {
+    SIM_FNS = 4,
+    SIM_WORKERS = 6,
+    SIM_HOLDS = 6,   /* jobs a worker takes at most */
+    SIM_GHOSTS = 48, /* lost holds that may still report */
+    SIM_KEYS = 4096,
+    SIM_STEPS_MAX = 5, /* steps of a handler */
+    SIM_NOTES = 50,
+    SIM_BATCH = 3,
+};
+
+enum sim_crash { SIM_KILL, SIM_POWER };
+
+struct sim_opts {
+    uint64_t seed;
+    int64_t steps;
+    enum sim_crash crash;
+    enum db_durability durability;
+    int commits_per_crash; /* on average; 0: no crashes */
+    bool verbose;
+};
+
+struct sim_totals {
+    int64_t emits, acks, progress, finals, cancels, steps_frozen; /* acknowledged */
+    int64_t unknown;                                              /* calls without an answer */
+    int64_t crashes, restarts, runs, commits, messages;
+    uint64_t digest; /* of all notes: equal for equal seeds */
+};
+
+/* ---- the model: what was acknowledged
+ * ------------------------------------------------------------ */
+
+struct m_step {
+    struct m_step *next;
+    str_t id;
+    str_t output; /* once frozen */
+    bool frozen;  /* a completed report was acknowledged, or it was handed out as completed */
+    int64_t wake_at, seen;
+};
+
+struct m_run {
+    int64_t id, fn;      /* fn: index, -1 while unknown */
+    bool acked;          /* an emit answered with it */
+    bool created, ended; /* by the messages */
+    enum run_status status;
+    int64_t runnings;            /* messages that say running */
+    int64_t seq_max;             /* highest segment handed to a worker that heard of it */
+    int64_t held_until;          /* nobody else may get it before */
+    int64_t not_before;          /* sleep or retry: not before */
+    int64_t attempt_min, unsure; /* unsure: failure reports without an answer */
+    int64_t cancelled;           /* turn in which a cancel was acknowledged */
+    bool hashed;
+    int64_t seen;  /* last scan that found its row */
+    uint64_t hash; /* of the whole row and its steps, once terminal */
+    struct m_step *steps;
+};
+
+/* What an emit asked for, by its mark, which stands in the data. */
+struct m_emit {
+    int64_t mark, key; /* key: 0 none */
+    bool acked;
+    int64_t event_id, seen;
+};
+
+struct m_key {
+    bool acked;
+    int64_t seen;
+    int64_t event_id;
+    int64_t *runs;
+    size_t runs_n;
+};
+
+struct m_fn {
+    int64_t key;
+    enum fn_status status;
+    struct retry_policy retry;
+    int variant;
+};
+
+/* ---- actors
+ * --------------------------------------------------------------------------------------- */
+
+/* A job as its worker sees it. */
+struct hold {
+    struct m_run *run;
+    int64_t seq, attempt, max_attempts, base;
+    str_t token, job_id, worker;
+    uint32_t done;    /* steps known to be completed, by bit */
+    uint32_t pending; /* executed and not yet reported */
+    bool acked, busy;
+    bool final_sent; /* `final` has been sent: only it may be sent again */
+    struct report final;
+    uint32_t final_steps;
+    bool over; /* an answer ended it */
+};
+
+struct op;
+
+struct sim_worker {
+    char id[24];
+    bool alive, registered;
+    int incarnation;
+    struct op *poll;
+    struct hold *holds[SIM_HOLDS];
+    int holds_n;
+};
+
+enum op_kind {
+    OP_REGISTER_FN,
+    OP_STATUS,
+    OP_EMIT,
+    OP_INVOKE,
+    OP_BATCH,
+    OP_WORKER,
+    OP_POLL,
+    OP_RELEASE,
+    OP_ACK,
+    OP_REPORT,
+    OP_BEAT,
+    OP_CANCEL,
+    OP_WAIT,
+};
+
+/* One call and what it is about. */
+struct op {
+    struct call call;
+    struct arena arena;
+    struct sim *s;
+    enum op_kind kind;
+    int64_t no;
+    int fn, variant;
+    enum fn_status status;
+    struct emit emits[SIM_BATCH];
+    int64_t marks[SIM_BATCH], keys[SIM_BATCH];
+    struct emitted out[SIM_BATCH];
+    size_t n;
+    struct sim_worker *worker;
+    int incarnation;
+    str_t worker_id;
+    struct claim *claims;
+    size_t claims_n;
+    struct assignment *jobs;
+    bool discard; /* the poll's client is gone: its claims go back */
+    struct hold *hold;
+    struct fence fence;
+    str_t job_id;
+    struct report report;
+    uint32_t step_bits;
+    bool repeat, has_list;
+    str_t list[SIM_HOLDS];
+    struct m_run *run;
+    struct run row;
+    int64_t *ids, deadline;
+    size_t ids_n;
+    struct run *rows;
+    bool ended_all;
+};
+
+/* ---- the whole
+ * ------------------------------------------------------------------------------------ */
+
+struct sim {
+    struct sim_opts o;
+    struct rng rng;
+    struct arena keep; /* the model */
+    int64_t step;
+    bool failed;
+    char why[600];
+    char notes[SIM_NOTES][200];
+    int64_t notes_n;
+    struct sim_totals totals;
+
+    /* world.c */
+    char dir[64], path[96];
+    struct clock clock;
+    struct app app;
+    struct db *db;
+    struct db_conn *writer, *reader;
+    struct txn *txn;
+    struct jobs *jobs;
+    struct arena scratch; /* of reads and of ctx */
+    struct ctx c;
+    bool open, down, stopping, commit_hit;
+    int64_t crash_in; /* commits until the next crash */
+    bool crash_before;
+    struct vec ops; /* under way */
+    int64_t ops_made;
+
+    /* model */
+    struct map runs;  /* struct m_run by id */
+    struct vec order; /* the same in order of discovery */
+    struct vec emits; /* struct m_emit by mark - 1 */
+    struct m_key *keys;
+    struct map step_rows; /* record id to struct m_step_row of check_log.c */
+    struct m_fn fns[SIM_FNS];
+    int64_t next_pos, render_pos; /* of the log */
+    int64_t scans, turn;
+    int64_t open_runs;
+
+    struct sim_worker workers[SIM_WORKERS];
+    struct hold *ghosts[SIM_GHOSTS];
+    int64_t ghosts_n;
+    int64_t keys_used;
+    bool draining;
+};
+
+/* Runs one seed. False on a violation, which s->why and the notes describe. */
+bool sim_run(const struct sim_opts *o, struct sim_totals *totals, char *why, size_t why_max);
+
+/* The first contradiction; later ones are ignored. */
+void violation(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A line of the story. */
+void note(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool chance(struct sim *s, int percent);
+int64_t pick(struct sim *s, int64_t n);
+
+/* world.c: the process under test. */
+void world_make(struct sim *s);
+void world_free(struct sim *s);
+/* Runs what waits until nothing does, then checks; after a crash, starts again and checks it all.
+ */
+void world_settle(struct sim *s);
+/* Stops and starts in good order. */
+void world_restart(struct sim *s);
+/* A crash now. */
+void world_crash(struct sim *s);
+/* A read transaction of the checks; the result lives until db_read_end. */
+struct ctx *read_begin(struct sim *s);
+void read_end(struct sim *s);
+/* A query of the checks, read with db_row. An error is a violation; false: nothing to close. */
+bool rows_open(struct sim *s, const struct sql *q, struct db_args args, struct db_rows *r);
+void rows_close(struct sim *s, struct db_rows *r);
+/* The one number that a query answers; 0 after a violation. */
+int64_t rows_number(struct sim *s, const struct sql *q, struct db_args args);
+/* A call on its way; NULL arena members are made. */
+struct op *op_new(struct sim *s, enum op_kind kind);
+void op_submit(struct op *op, enum call_kind kind, err_t (*run)(struct ctx *c));
+
+/* actors.c, worker.c: somebody does something. */
+void actors_init(struct sim *s);
+void actor_step(struct sim *s);
+void op_reply(struct sim *s, struct op *op);
+void op_unknown(struct sim *s, struct op *op);
+void worker_step(struct sim *s, struct sim_worker *w);
+void ghost_step(struct sim *s);
+void worker_reply(struct sim *s, struct op *op);
+void worker_unknown(struct sim *s, struct op *op);
+/* After a restart: learns what the functions are now. */
+void actors_recover(struct sim *s);
+str_t run_text(struct sim *s, int64_t id);
+
+/* model.c */
+/* The number inside the data of an event; 0: none. */
+int64_t event_mark(str_t data);
+struct m_run *model_run(struct sim *s, int64_t id);
+struct m_step *model_step(struct sim *s, struct m_run *r, str_t step_id);
+/* The step is completed with this output for ever. */
+void model_freeze(struct sim *s, struct m_run *r, str_t step_id, str_t output);
+void model_emitted(struct sim *s, const struct op *op, size_t i);
+void model_assigned(struct sim *s, const struct assignment *a);
+/* After an accepted or refused report, ack or cancel: does the database say the same? */
+void model_report(struct sim *s, const struct op *op);
+void model_ack(struct sim *s, const struct op *op);
+void model_cancel(struct sim *s, const struct op *op);
+
+/* check_log.c: new messages, in order. check.c: the tables. */
+void check_log(struct sim *s);
+void check_render(struct sim *s);
+void check_idle(struct sim *s);
+void check_all(struct sim *s, bool integrity);
+void check_end(struct sim *s);
