@@ -402,6 +402,28 @@ static void a_call_may_park_on_time_alone_again_and_again(void **state)
     fx_free(f);
 }
 
+static void a_call_may_be_handed_in_for_later(void **state)
+{
+    struct fx *f = fx_new(FX_MEMORY, 0);
+    struct fx_call *k = fx_call(f, CALL_WRITE, fx_run_insert, 1);
+    struct fx_call *gone = fx_call(f, CALL_WRITE, fx_run_insert, 2);
+    int64_t due;
+
+    (void)state;
+    assert_int_equal(txn_submit_after(f->t, &k->call, 500), ERR_OK);
+    assert_int_equal(txn_submit_after(f->t, &gone->call, 500), ERR_OK);
+    txn_cancel(f->t, &gone->call);
+    fx_expect(gone, ERR_CANCELED);
+    assert_int_equal(step(f, &due), 0);
+    assert_int_equal(due, 1000500);
+    assert_int_equal(f->begun, 0); /* no transaction before its time */
+    f->clock.virtual_ms = due;
+    step(f, &due);
+    assert_int_equal(k->runs, 1);
+    fx_expect(k, ERR_OK);
+    fx_free(f);
+}
+
 static void the_deadline_of_the_request_ends_a_wait(void **state)
 {
     struct fx *f = fx_new(FX_MEMORY, 0);
@@ -536,6 +558,7 @@ int main(void)
         cmocka_unit_test(what_a_call_wrote_before_it_parked_is_kept),
         cmocka_unit_test(deadlines_stay_in_order_when_others_leave),
         cmocka_unit_test(a_call_may_park_on_time_alone_again_and_again),
+        cmocka_unit_test(a_call_may_be_handed_in_for_later),
         cmocka_unit_test(the_deadline_of_the_request_ends_a_wait),
         cmocka_unit_test(a_cancelled_call_leaves_the_table),
         cmocka_unit_test(a_rolled_back_wake_up_leaves_no_trace),

@@ -184,17 +184,22 @@ err_t txn_next(struct ctx *c, enum call_kind kind, err_t (*run)(struct ctx *c))
     return ERR_NEXT;
 }
 
+/* Under the lock: why no call is taken at all; NULL when one is. */
+static const char *closed_why(const struct txn *t)
+{
+    if (t->stopping)
+        return "the server is stopping";
+    return t->failed ? "the database has failed" : NULL;
+}
+
 err_t txn_submit(struct txn *t, struct call *call)
 {
-    const char *why = NULL;
+    const char *why;
 
     must(call->state == CALL_IDLE && call->run != NULL && call->done != NULL);
     mutex_lock(&t->lock);
-    if (t->stopping)
-        why = "the server is stopping";
-    else if (t->failed)
-        why = "the database has failed";
-    else if (t->waiting >= t->o.waiting_max)
+    why = closed_why(t);
+    if (why == NULL && t->waiting >= t->o.waiting_max)
         why = "too many requests are waiting";
     if (why == NULL) {
         t->waiting++;
@@ -204,6 +209,26 @@ err_t txn_submit(struct txn *t, struct call *call)
         t->stats.rejected++;
     }
     mutex_unlock(&t->lock);
+    return why == NULL ? ERR_OK : err_set(&call->ctx, ERR_UNAVAILABLE, "%s", why);
+}
+
+err_t txn_submit_after(struct txn *t, struct call *call, int64_t delay_ms)
+{
+    struct deliver d = { .all_inline = t->mode == MODE_SINGLE };
+    const char *why;
+
+    must(call->state == CALL_IDLE && call->run != NULL && call->done != NULL && delay_ms > 0);
+    mutex_lock(&t->lock);
+    why = closed_why(t);
+    if (why == NULL) {
+        t->waiting++;
+        call->ctx.clock = t->o.clock;
+        call->state = CALL_RUNNING;
+        txn_settle(t, call,
+                   txn_park(&call->ctx, SIG_TIMER, NULL, 0, clock_now(t->o.clock) + delay_ms), &d);
+    }
+    mutex_unlock(&t->lock);
+    deliver_flush(&d);
     return why == NULL ? ERR_OK : err_set(&call->ctx, ERR_UNAVAILABLE, "%s", why);
 }
 

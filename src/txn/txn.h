@@ -103,6 +103,9 @@ void call_init(struct call *call, enum call_kind kind, err_t (*run)(struct ctx *
                struct arena *arena);
 /* Any thread. ERR_UNAVAILABLE when too many wait or it is stopping: then done is not called. */
 NODISCARD err_t txn_submit(struct txn *t, struct call *call);
+/* The same, but it runs first after delay_ms at most; until then it is parked and needs no
+ * database. */
+NODISCARD err_t txn_submit_after(struct txn *t, struct call *call, int64_t delay_ms);
 /* The client is gone: a call that is parked, or about to park, ends with ERR_CANCELED; any other
  * runs on. On the thread that runs call->done; done is still called (inside, without a loop). */
 void txn_cancel(struct txn *t, struct call *call);
