@@ -1,6 +1,7 @@
-/* Keeps the jobs going: each is one long call of txn that runs a slice, goes on behind the commit, and
- * parks while nothing is due. A slice that fails ends the call; it is submitted again and waits a
- * second. What is shared between threads is atomic. */
+/* Keeps the jobs going: each is one long call of txn that runs a slice, goes on behind the commit,
+ * and parks while nothing is due. A slice that fails ends the call; it is submitted again for a
+ * second later, also when not even its transaction could begin. What is shared between threads is
+ * atomic. */
 #include "jobs/jobs.h"
 
 #include <stdatomic.h>
@@ -10,15 +11,16 @@
 #include "txn/txn.h"
 
 #define AFTER_ERROR_MS 1000
+#define ERRORS_PER_LINE 30 /* the log of a database that is away must not grow with the outage */
 
 struct job {
     struct call call;
     struct arena arena;
     struct jobs *all;
     const struct job_spec *spec;
-    int64_t not_before; /* after an error */
-    atomic_bool failed; /* its last run failed */
-    atomic_bool lost;   /* could not be submitted: txn had too much to do */
+    int errors;       /* since it last went on; of the thread that has the call */
+    bool ran;         /* its run came to an end, and none has failed since */
+    atomic_bool lost; /* could not be submitted: txn had too much to do */
 };
 
 struct jobs {
@@ -42,7 +44,7 @@ static void jobs_unref(struct jobs *j)
 static err_t job_run(struct ctx *c);
 static void job_done(struct call *call);
 
-static void job_submit(struct job *job)
+static void job_submit(struct job *job, int64_t delay_ms)
 {
     struct jobs *all = job->all;
 
@@ -50,7 +52,8 @@ static void job_submit(struct job *job)
     arena_reset(&job->arena);
     call_init(&job->call, CALL_WRITE, job_run, job, &job->arena);
     job->call.done = job_done;
-    if (txn_submit(all->txn, &job->call) == ERR_OK)
+    if ((delay_ms > 0 ? txn_submit_after(all->txn, &job->call, delay_ms)
+                      : txn_submit(all->txn, &job->call)) == ERR_OK)
         return;
     atomic_store(&job->lost, true);
     jobs_unref(all);
@@ -61,7 +64,7 @@ static void jobs_recover(struct jobs *all)
 {
     for (size_t i = 0; i < all->n; i++) {
         if (atomic_exchange(&all->items[i].lost, false))
-            job_submit(&all->items[i]);
+            job_submit(&all->items[i], 0);
     }
 }
 
@@ -83,11 +86,11 @@ static err_t job_run(struct ctx *c)
     jobs_recover(job->all);
     arena_reset(c->arena);
     c->env = 0;
-    if (atomic_exchange(&job->failed, false))
-        job->not_before = c->now_ms + AFTER_ERROR_MS;
-    if (c->now_ms < job->not_before)
-        return txn_park(c, SIG_TIMER, NULL, 0, job->not_before);
+    if (job->ran)
+        job->errors = 0;
+    job->ran = false;
     TRY(job->spec->step(c, &due));
+    job->ran = true;
     if (due <= c->now_ms)
         return txn_next(c, CALL_WRITE, job_run);
     return job_park(c, job, due);
@@ -101,9 +104,10 @@ static void job_done(struct call *call)
     str_t text = err_text(&call->ctx, call->result);
 
     if (!atomic_load(&all->stopping)) {
-        log_error("job failed", "job=%s error=\"" STR_FMT "\"", job->spec->name, STR_ARG(text));
-        atomic_store(&job->failed, true);
-        job_submit(job);
+        if (job->errors++ % ERRORS_PER_LINE == 0)
+            log_error("job failed", "job=%s error=\"" STR_FMT "\"", job->spec->name, STR_ARG(text));
+        job->ran = false;
+        job_submit(job, AFTER_ERROR_MS);
     }
     jobs_unref(all);
 }
@@ -125,7 +129,7 @@ err_t jobs_start(struct ctx *c, struct txn *t, struct jobs **out)
         job->spec = &job_specs[i];
     }
     for (size_t i = 0; i < j->n; i++)
-        job_submit(&j->items[i]);
+        job_submit(&j->items[i], 0);
     *out = j;
     return ERR_OK;
 }
