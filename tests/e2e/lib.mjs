@@ -37,8 +37,8 @@ export function run(command, args, options = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options });
     let stdout = '', stderr = '';
-    child.stdout.on('data', (d) => (stdout += d));
-    child.stderr.on('data', (d) => (stderr += d));
+    child.stdout?.on('data', (d) => (stdout += d));
+    child.stderr?.on('data', (d) => (stderr += d));
     child.on('error', reject);
     child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
     if (options.input === undefined) child.stdin.end();
@@ -74,7 +74,7 @@ export class Server {
     this.stderr = '';
     const env = { PATH: process.env.PATH, HOME: this.dir, LOG_LEVEL: 'info', ...this.options.env };
     if (this.pg) env.IRONFLOW_DATABASE_URL = this.pg;
-    this.child = spawn(bin, this.args(), { stdio: ['ignore', 'pipe', 'pipe'], env });
+    this.child = spawn(this.options.bin ?? bin, this.args(), { stdio: ['ignore', 'pipe', 'pipe'], env });
     this.exited = new Promise((resolve) => this.child.on('exit', (code, signal) => {
       this.ended = { code, signal };
       resolve(this.ended);
