@@ -4,6 +4,7 @@
 #include "api/api_priv.h"
 #include "api/convert.h"
 #include "api/handlers.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 enum { JOBS_DEFAULT = 10, STEPS_MAX = 500 };
@@ -298,6 +299,7 @@ void api_claims_settle(struct api *api, struct held_claims *h, bool delivered)
         claims_free(h);
         return;
     }
+    log_debug("claims given back", "n=%zu", h->n);
     h->call.run = release_run;
     h->call.done = release_done;
     if (txn_submit(api->app->txn, &h->call) != ERR_OK)
