@@ -46,7 +46,8 @@ $(foreach e,$(SDK_EXAMPLES),$(eval $(call sdk_example,$(e))))
 .PHONY: sdk unit-sdk
 sdk: $(BUILD)/libironflow.a $(BUILD)/ironflow.pc $(addprefix $(BUILD)/examples/,$(SDK_EXAMPLES))
 
-$(BUILD)/san/unit/sdk/%_test: $(BUILD)/san/sdk/c/%_test.o $(patsubst %.c,$(BUILD)/san/%.o,$(SDK_SRCS))
+$(BUILD)/san/unit/sdk/%_test: $(BUILD)/san/sdk/c/%_test.o $(BUILD)/san/sdk/c/test/stub.o \
+		$(patsubst %.c,$(BUILD)/san/%.o,$(SDK_SRCS))
 	@mkdir -p $(@D)
 	@echo "LINK    $@"
 	@$(CC) $(MOLD) $(LDFLAGS_san) -o $@ $^ -lcmocka $(SDK_LIBS)
