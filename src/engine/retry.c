@@ -3,10 +3,9 @@
 
 struct retry_policy retry_default(void)
 {
-    return (struct retry_policy){ .max_attempts = 3,
-                                  .initial_delay_ms = 1000,
-                                  .max_delay_ms = 300000,
-                                  .backoff_factor = 2.0 };
+    return (struct retry_policy){
+        .max_attempts = 3, .initial_delay_ms = 1000, .max_delay_ms = 300000, .backoff_factor = 2.0
+    };
 }
 
 int64_t retry_delay_ms(const struct retry_policy *p, int64_t attempt)

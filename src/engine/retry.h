@@ -5,5 +5,6 @@
 
 /* 3 attempts, 1 s, factor 2, at most 5 minutes. */
 struct retry_policy retry_default(void);
-/* Delay before the attempt that follows `attempt` (1-based): initial * factor^(attempt - 1), capped. */
+/* Delay before the attempt that follows `attempt` (1-based): initial * factor^(attempt - 1),
+ * capped. */
 int64_t retry_delay_ms(const struct retry_policy *p, int64_t attempt);

@@ -57,15 +57,13 @@ void run_create(struct ctx *c, const struct function *f, const struct event *e, 
         .status = RUN_PENDING,
         .mode = f->mode,
         .attempt = 1,
-        .max_attempts = f->retry.max_attempts > 0 ? f->retry.max_attempts
-                                                  : retry_default().max_attempts,
+        .max_attempts =
+            f->retry.max_attempts > 0 ? f->retry.max_attempts : retry_default().max_attempts,
         .fn_version = f->version,
         .updated_at = c->now_ms,
     };
-    *job = (struct job){ .run_id = run->id,
-                         .fn = f->key,
-                         .state = JOB_READY,
-                         .ready_at = c->now_ms };
+    *job =
+        (struct job){ .run_id = run->id, .fn = f->key, .state = JOB_READY, .ready_at = c->now_ms };
 }
 
 err_t run_claim(struct ctx *c, struct run *run, struct job *job, int64_t worker,
@@ -210,8 +208,7 @@ err_t run_wake(struct ctx *c, struct run *run, struct job *job, struct run_move 
     return ERR_OK;
 }
 
-err_t run_cancel(struct ctx *c, struct run *run, struct job *job, str_t cause,
-                 struct run_move *out)
+err_t run_cancel(struct ctx *c, struct run *run, struct job *job, str_t cause, struct run_move *out)
 {
     TRY(end(c, run, job, RUN_CANCELLED, out));
     run->cancellation_cause = cause;

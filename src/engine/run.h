@@ -1,6 +1,6 @@
-/* The life of a run: pure rules. Each takes the current values of a run and its job, changes them and
- * says what else must be written; svc/ loads before and stores after. A rule that returns an error has
- * changed nothing. */
+/* The life of a run: pure rules. Each takes the current values of a run and its job, changes them
+ * and says what else must be written; svc/ loads before and stores after. A rule that returns an
+ * error has changed nothing. */
 #pragma once
 
 #include "engine/types.h"

@@ -18,8 +18,9 @@ struct world {
 
 static int setup(void **state)
 {
-    static const struct function f = { .key = 6, .version = 2, .mode = MODE_PULL,
-                                       .retry = { 3, 1000, 300000, 2.0 } };
+    static const struct function f = {
+        .key = 6, .version = 2, .mode = MODE_PULL, .retry = { 3, 1000, 300000, 2.0 }
+    };
     static const struct event e = { .id = 5 };
     struct world *w = test_calloc(1, sizeof(*w));
 
@@ -157,8 +158,8 @@ static void what_is_not_retryable_fails_at_once(void **state)
     struct retry_policy retry = retry_default();
 
     claim(w);
-    assert_int_equal(
-        run_report_failed(&w->c, &w->run, &w->job, &retry, S("{}"), false, &w->move), ERR_OK);
+    assert_int_equal(run_report_failed(&w->c, &w->run, &w->job, &retry, S("{}"), false, &w->move),
+                     ERR_OK);
     assert_int_equal(w->run.status, RUN_FAILED);
     assert_int_equal(w->run.attempt, 1);
     assert_int_equal((int)w->move.timer.kind, 0);

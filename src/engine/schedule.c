@@ -1,5 +1,5 @@
-/* Fences, leases and the order of dispatch. The fence decides, never the clock: until a run is handed
- * out again its last holder may report (spec engine-pull section 6.6). */
+/* Fences, leases and the order of dispatch. The fence decides, never the clock: until a run is
+ * handed out again its last holder may report (spec engine-pull section 6.6). */
 #include "engine/schedule.h"
 
 #include <stdlib.h>
@@ -18,8 +18,7 @@ static bool fence_names(const struct fence_claim *f, int64_t seq, int64_t token,
 enum fence_verdict fence_check(const struct fence_claim *f, const struct job *job,
                                enum job_report kind)
 {
-    if (job->execution_seq == 0 ||
-        !fence_names(f, job->execution_seq, job->token, job->worker))
+    if (job->execution_seq == 0 || !fence_names(f, job->execution_seq, job->token, job->worker))
         return FENCE_STALE;
     if (job->reported != JOB_OPEN)
         return kind == job->reported ? FENCE_REPEATED : FENCE_NOT_RUNNING;
@@ -38,8 +37,7 @@ enum fence_verdict fence_check_ended(const struct fence_claim *f, const struct r
 {
     if (run->execution_seq == 0 || !fence_names(f, run->execution_seq, run->token, worker))
         return FENCE_STALE;
-    return kind != JOB_OPEN && kind == report_of(run->status) ? FENCE_REPEATED
-                                                              : FENCE_NOT_RUNNING;
+    return kind != JOB_OPEN && kind == report_of(run->status) ? FENCE_REPEATED : FENCE_NOT_RUNNING;
 }
 
 enum run_status job_run_status(const struct job *job)

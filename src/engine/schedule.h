@@ -12,10 +12,10 @@ struct fence_claim {
 };
 
 enum fence_verdict {
-    FENCE_CURRENT,     /* holds the run */
-    FENCE_REVIVE,      /* lost its lease, but nobody else has got the run yet: holds it again */
-    FENCE_REPEATED,    /* its final report of this kind was accepted before: answer OK, do nothing */
-    FENCE_STALE,       /* another segment is current, or no such job */
+    FENCE_CURRENT,  /* holds the run */
+    FENCE_REVIVE,   /* lost its lease, but nobody else has got the run yet: holds it again */
+    FENCE_REPEATED, /* its final report of this kind was accepted before: answer OK, do nothing */
+    FENCE_STALE,    /* another segment is current, or no such job */
     FENCE_NOT_RUNNING, /* its segment is over: cancelled, ended, or reported otherwise */
 };
 
@@ -29,9 +29,10 @@ enum fence_verdict fence_check_ended(const struct fence_claim *f, const struct r
 /* Status of the run whose job this is, as long as the segment has not been reported. */
 enum run_status job_run_status(const struct job *job);
 
-/* The lease after a sign of life: lease_ms and a sixth more, and only when less than lease_ms is left,
- * so that frequent signs seldom write. Never shortens. */
+/* The lease after a sign of life: lease_ms and a sixth more, and only when less than lease_ms is
+ * left, so that frequent signs seldom write. Never shortens. */
 int64_t lease_renewed(int64_t now_ms, int64_t lease_until, int64_t lease_ms);
 
-/* Puts the oldest `want` of n ready jobs first, by ready_at and run id; returns how many there are. */
+/* Puts the oldest `want` of n ready jobs first, by ready_at and run id; returns how many there are.
+ */
 size_t jobs_oldest_first(struct job *jobs, size_t n, size_t want);

@@ -4,7 +4,7 @@
 #include "base/test.h"
 
 #define WORKER 77
-#define TOKEN  4711
+#define TOKEN 4711
 
 static struct job held(void)
 {
@@ -16,7 +16,9 @@ static struct job held(void)
                          .acked = true };
 }
 
-static const struct fence_claim right = { .job_seq = 3, .seq = 3, .token = TOKEN, .worker = WORKER };
+static const struct fence_claim right = {
+    .job_seq = 3, .seq = 3, .token = TOKEN, .worker = WORKER
+};
 
 static enum fence_verdict check(struct fence_claim f, struct job j, enum job_report kind)
 {
@@ -157,8 +159,10 @@ static void leases_are_renewed_seldom_and_never_shortened(void **state)
 static void the_oldest_jobs_come_first(void **state)
 {
     struct job jobs[] = {
-        { .run_id = 5, .ready_at = 20 }, { .run_id = 4, .ready_at = 30 },
-        { .run_id = 3, .ready_at = 20 }, { .run_id = 9, .ready_at = 10 },
+        { .run_id = 5, .ready_at = 20 },
+        { .run_id = 4, .ready_at = 30 },
+        { .run_id = 3, .ready_at = 20 },
+        { .run_id = 9, .ready_at = 10 },
     };
 
     (void)state;

@@ -8,8 +8,8 @@ static const struct sm_row run_rows[RUN_STATUS_COUNT] = {
                       SM_TO(RUN_COMPLETED) | SM_TO(RUN_FAILED) | SM_TO(RUN_WAITING) |
                           SM_TO(RUN_PAUSED) | SM_TO(RUN_PENDING) | SM_TO(RUN_CANCELLED),
                       0 },
-    [RUN_WAITING] = { "waiting",
-                      SM_TO(RUN_PENDING) | SM_TO(RUN_RUNNING) | SM_TO(RUN_CANCELLED), 0 },
+    [RUN_WAITING] = { "waiting", SM_TO(RUN_PENDING) | SM_TO(RUN_RUNNING) | SM_TO(RUN_CANCELLED),
+                      0 },
     [RUN_PAUSED] = { "paused",
                      SM_TO(RUN_PENDING) | SM_TO(RUN_RUNNING) | SM_TO(RUN_PAUSED) |
                          SM_TO(RUN_FAILED) | SM_TO(RUN_CANCELLED),
@@ -19,9 +19,9 @@ static const struct sm_row run_rows[RUN_STATUS_COUNT] = {
     [RUN_CANCELLED] = { "cancelled", 0, SM_FINAL },
 };
 
-#define STEP_OPEN_TO                                                                      \
-    (SM_TO(STEP_RUNNING) | SM_TO(STEP_COMPLETED) | SM_TO(STEP_FAILED) |                   \
-     SM_TO(STEP_SLEEPING) | SM_TO(STEP_WAITING))
+#define STEP_OPEN_TO                                                                               \
+    (SM_TO(STEP_RUNNING) | SM_TO(STEP_COMPLETED) | SM_TO(STEP_FAILED) | SM_TO(STEP_SLEEPING) |     \
+     SM_TO(STEP_WAITING))
 
 static const struct sm_row step_rows[STEP_STATUS_COUNT] = {
     [STEP_PENDING] = { "pending", STEP_OPEN_TO, SM_START },

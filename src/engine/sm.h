@@ -1,5 +1,5 @@
-/* Declared state machines: a status changes only along a row of one of these tables. They also guard
- * the SQL updates (store/) and draw the diagrams in the docs. */
+/* Declared state machines: a status changes only along a row of one of these tables. They also
+ * guard the SQL updates (store/) and draw the diagrams in the docs. */
 #pragma once
 
 #include "engine/types.h"

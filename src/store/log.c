@@ -46,9 +46,8 @@ err_t store_log_add(struct ctx *c, const struct log_row *row)
 
     return db_exec(c, &q,
                    ARGS(DB_INT_OR_NULL(row->first_pos), DB_INT_OR_NULL(row->last_pos),
-                        DB_INT_OR_NULL(row->end_bytes), DB_INT(row->created_at),
-                        DB_INT(row->count), DB_INT(row->crc), DB_INT((int64_t)row->filter),
-                        DB_BLOB(row->records)),
+                        DB_INT_OR_NULL(row->end_bytes), DB_INT(row->created_at), DB_INT(row->count),
+                        DB_INT(row->crc), DB_INT((int64_t)row->filter), DB_BLOB(row->records)),
                    NULL);
 }
 

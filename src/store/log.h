@@ -4,7 +4,7 @@
 #include "engine/types.h"
 
 struct log_row {
-    int64_t id; /* drawn by the database */
+    int64_t id;                  /* drawn by the database */
     int64_t first_pos, last_pos; /* 0: not yet numbered */
     int64_t end_bytes;           /* bytes of all records up to and with this row */
     int64_t created_at, count;

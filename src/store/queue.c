@@ -4,8 +4,8 @@
 #include "db/db.h"
 #include "store/rows.h"
 
-#define JOB_COLS                                                                         \
-    "run_id, fn, state, ready_at, lease_until, execution_seq, token, worker, acked, "    \
+#define JOB_COLS                                                                                   \
+    "run_id, fn, state, ready_at, lease_until, execution_seq, token, worker, acked, "              \
     "reported, step_next"
 
 static void job_read(const struct db_rows *r, struct job *out)
@@ -44,17 +44,16 @@ err_t store_queue_add(struct ctx *c, const struct job *job)
         "worker, acked, reported, step_next) VALUES ($1, $env, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0)"
     };
 
-    return db_exec(c, &q,
-                   ARGS(DB_INT(job->run_id), DB_INT(job->fn), DB_INT(job->state),
-                        DB_INT(job->ready_at)),
-                   NULL);
+    return db_exec(
+        c, &q,
+        ARGS(DB_INT(job->run_id), DB_INT(job->fn), DB_INT(job->state), DB_INT(job->ready_at)),
+        NULL);
 }
 
 err_t store_queue_get(struct ctx *c, int64_t run_id, struct job *out, bool *found)
 {
-    static const struct sql q = {
-        "SELECT " JOB_COLS " FROM queue WHERE run_id = $1 AND env = $env {for_update}"
-    };
+    static const struct sql q = { "SELECT " JOB_COLS
+                                  " FROM queue WHERE run_id = $1 AND env = $env {for_update}" };
     struct db_rows r;
     bool hit;
 
@@ -112,10 +111,9 @@ err_t store_queue_ack(struct ctx *c, int64_t run_id, int64_t execution_seq, int6
 
 err_t store_queue_ready(struct ctx *c, int64_t fn, int64_t limit, struct job **jobs, size_t *n)
 {
-    static const struct sql q = {
-        "SELECT " JOB_COLS " FROM queue WHERE fn = $1 AND state = 0 AND env = $env "
-        "ORDER BY ready_at, run_id LIMIT $2 {skip_locked}"
-    };
+    static const struct sql q = { "SELECT " JOB_COLS
+                                  " FROM queue WHERE fn = $1 AND state = 0 AND env = $env "
+                                  "ORDER BY ready_at, run_id LIMIT $2 {skip_locked}" };
     struct db_rows r;
 
     TRY(db_query(c, &q, ARGS(DB_INT(fn), DB_INT(limit)), &r));
@@ -140,10 +138,9 @@ err_t store_queue_held_count(struct ctx *c, int64_t worker, int64_t max, int64_t
 
 err_t store_queue_held(struct ctx *c, int64_t worker, int64_t limit, struct job **jobs, size_t *n)
 {
-    static const struct sql q = {
-        "SELECT " JOB_COLS " FROM queue WHERE worker = $1 AND state = 1 AND env = $env "
-        "ORDER BY run_id LIMIT $2 {for_update}"
-    };
+    static const struct sql q = { "SELECT " JOB_COLS
+                                  " FROM queue WHERE worker = $1 AND state = 1 AND env = $env "
+                                  "ORDER BY run_id LIMIT $2 {for_update}" };
     struct db_rows r;
 
     TRY(db_query(c, &q, ARGS(DB_INT(worker), DB_INT(limit)), &r));

@@ -1,4 +1,5 @@
-/* Rows of the queue: one for every open run. This row is the root of a run: a change reads it first. */
+/* Rows of the queue: one for every open run. This row is the root of a run: a change reads it
+ * first. */
 #pragma once
 
 #include "engine/types.h"

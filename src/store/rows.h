@@ -7,7 +7,10 @@ struct rows_of {
     void *items;
     size_t n, cap, size;
 };
-#define ROWS_OF(type) { .size = sizeof(type) }
+#define ROWS_OF(type)                                                                              \
+    {                                                                                              \
+        .size = sizeof(type)                                                                       \
+    }
 
 /* The next item, cleared; earlier pointers are void afterwards. */
 static inline void *rows_next(struct ctx *c, struct rows_of *r)
@@ -27,5 +30,4 @@ static inline void *rows_next(struct ctx *c, struct rows_of *r)
 }
 
 /* NULL for 0: an absent reference. */
-#define DB_INT_OR_NULL(v) \
-    ((struct db_val){ .kind = (v) != 0 ? DB_VAL_INT : DB_VAL_NULL, .i = (v) })
+#define DB_INT_OR_NULL(v) ((struct db_val){ .kind = (v) != 0 ? DB_VAL_INT : DB_VAL_NULL, .i = (v) })

@@ -5,10 +5,10 @@
 #include "engine/sm.h"
 #include "store/rows.h"
 
-#define RUN_COLS                                                                                  \
-    "r.id, r.fn, r.event_id, r.status, r.mode, r.attempt, r.max_attempts, r.fn_version, "         \
-    "r.worker, r.actor, r.output, r.error, r.pause_requested, r.pause_reason, "                   \
-    "r.cancellation_cause, r.parent_run, r.parent_step, r.started_at, r.ended_at, r.updated_at, " \
+#define RUN_COLS                                                                                   \
+    "r.id, r.fn, r.event_id, r.status, r.mode, r.attempt, r.max_attempts, r.fn_version, "          \
+    "r.worker, r.actor, r.output, r.error, r.pause_requested, r.pause_reason, "                    \
+    "r.cancellation_cause, r.parent_run, r.parent_step, r.started_at, r.ended_at, r.updated_at, "  \
     "r.execution_seq, r.token"
 
 static void run_read(const struct db_rows *r, struct run *out)
@@ -145,21 +145,23 @@ err_t store_run_end(struct ctx *c, const struct run *run, enum run_status from)
     return moved(c, run, from, n);
 }
 
-/* ---- lists ---------------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 /* One status as a bit of the mask $4; both databases shift and mask alike when told the types. */
-#define STATUS_IN_MASK \
+#define STATUS_IN_MASK                                                                             \
     "((CAST(1 AS BIGINT) << CAST(r.status AS INTEGER)) & CAST($4 AS BIGINT)) <> 0"
 #define RUN_RANGE "r.env = $env AND r.id >= $1 AND r.id < $2 AND " STATUS_IN_MASK
-#define ANY_FN    " AND ($3 = 0 OR r.fn = $3)"
-#define THIS_FN   " AND r.fn = $3"
-#define PAGE      " ORDER BY r.id DESC LIMIT $5 OFFSET $6"
+#define ANY_FN " AND ($3 = 0 OR r.fn = $3)"
+#define THIS_FN " AND r.fn = $3"
+#define PAGE " ORDER BY r.id DESC LIMIT $5 OFFSET $6"
 
-/* Open runs are found through the queue, rare statuses through their index: among a million completed
- * ones a scan for them would be long. The words are spelled out to match the partial index. */
+/* Open runs are found through the queue, rare statuses through their index: among a million
+ * completed ones a scan for them would be long. The words are spelled out to match the partial
+ * index. */
 #define FROM_RUNS "FROM runs r WHERE " RUN_RANGE
-#define FROM_OPEN \
-    "FROM queue q JOIN runs r ON r.id = q.run_id WHERE q.run_id >= $1 AND q.run_id < $2 AND " RUN_RANGE
+#define FROM_OPEN                                                                                  \
+    "FROM queue q JOIN runs r ON r.id = q.run_id WHERE q.run_id >= $1 AND q.run_id < $2 "          \
+    "AND " RUN_RANGE
 #define FROM_RARE "FROM runs r WHERE r.status = $7 AND r.status IN (4, 5, 6, 8) AND " RUN_RANGE
 
 enum list_plan { LIST_ENV, LIST_FN, LIST_OPEN, LIST_RARE, LIST_PLANS };
@@ -170,7 +172,10 @@ static const struct sql list_sql[LIST_PLANS] = {
     [LIST_OPEN] = { "SELECT " RUN_COLS " " FROM_OPEN ANY_FN PAGE },
     [LIST_RARE] = { "SELECT " RUN_COLS " " FROM_RARE ANY_FN PAGE },
 };
-#define COUNT_OF_ROWS(from) { "SELECT count(*) FROM (SELECT 1 " from " LIMIT $5) counted" }
+#define COUNT_OF_ROWS(from)                                                                        \
+    {                                                                                              \
+        "SELECT count(*) FROM (SELECT 1 " from " LIMIT $5) counted"                                \
+    }
 static const struct sql count_sql[LIST_PLANS] = {
     [LIST_ENV] = COUNT_OF_ROWS(FROM_RUNS ANY_FN),
     [LIST_FN] = COUNT_OF_ROWS(FROM_RUNS THIS_FN),

@@ -4,8 +4,8 @@
 #include "db/db.h"
 #include "store/rows.h"
 
-#define STEP_HEAD                                                                       \
-    "id, run_id, step_id, name, type, sequence, status, attempt, duration_ms, "         \
+#define STEP_HEAD                                                                                  \
+    "id, run_id, step_id, name, type, sequence, status, attempt, duration_ms, "                    \
     "started_at, ended_at, wake_at, patched_at, compensation_for"
 #define STEP_COLS STEP_HEAD ", input, output, error, original_output, patched_by"
 
@@ -90,8 +90,7 @@ err_t store_step_find(struct ctx *c, int64_t run_id, str_t step_id, struct step 
 
 err_t store_step_get(struct ctx *c, int64_t id, struct step *out)
 {
-    static const struct sql q = { "SELECT " STEP_COLS
-                                  " FROM steps WHERE id = $1 AND env = $env" };
+    static const struct sql q = { "SELECT " STEP_COLS " FROM steps WHERE id = $1 AND env = $env" };
     struct db_rows r;
     bool found;
 

@@ -6,7 +6,8 @@
 /* Stores a new step; *added is false, and nothing happened, when the run has a row of this step id
  * (or of one with the same hash: store_step_find tells). */
 NODISCARD err_t store_step_add(struct ctx *c, const struct step *s, bool *added);
-/* By run and step id, without its payloads. ERR_NOT_FOUND; ERR_INVALID when another id has the hash. */
+/* By run and step id, without its payloads. ERR_NOT_FOUND; ERR_INVALID when another id has the
+ * hash. */
 NODISCARD err_t store_step_find(struct ctx *c, int64_t run_id, str_t step_id, struct step *out);
 /* By record id, whole. ERR_NOT_FOUND. */
 NODISCARD err_t store_step_get(struct ctx *c, int64_t id, struct step *out);

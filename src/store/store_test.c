@@ -9,6 +9,7 @@
 #include "store/counters.h"
 #include "store/events.h"
 #include "store/idempotency.h"
+#include "store/ids.h"
 #include "store/log.h"
 #include "store/migrations.h"
 #include "store/queue.h"
@@ -18,7 +19,7 @@
 #include "store/workers.h"
 
 #define ENV 1
-#define FN  7
+#define FN 7
 
 static const char *pg_url;
 
@@ -97,7 +98,7 @@ static struct job new_job(struct world *w, int64_t ready_at)
     return j;
 }
 
-/* ---- runs ----------------------------------------------------------------------------------------- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 static void a_run_comes_back_as_it_was(void **state)
 {
@@ -143,7 +144,19 @@ static void moves_demand_the_status_they_come_from(void **state)
     assert_int_equal(got.ended_at, 9);
 }
 
-/* ---- queue ---------------------------------------------------------------------------------------- */
+static void the_highest_id_is_known_after_a_restart(void **state)
+{
+    struct world *w = *state;
+    int64_t last = -1;
+
+    ok(w, store_id_last(&w->c, &last));
+    assert_int_equal(last, 0);
+    (void)new_run(w);
+    ok(w, store_id_last(&w->c, &last));
+    assert_int_equal(last, w->ids.last);
+}
+
+/* ---- queue ----------------------------------------------------------------------------------- */
 
 static void ready_jobs_come_oldest_first(void **state)
 {
@@ -226,7 +239,7 @@ static void held_and_expired_jobs_are_found(void **state)
     assert_int_equal(n, 1);
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static struct step step_named(struct world *w, const char *id)
 {
@@ -298,7 +311,7 @@ static void steps_are_listed_in_sequence(void **state)
     assert_int_equal(n, 1);
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 static void timers_fire_in_order(void **state)
 {
@@ -311,8 +324,13 @@ static void timers_fire_in_order(void **state)
     ok(w, store_timer_next(&w->c, &next));
     assert_true(next == INT64_MAX);
     for (int i = 0; i < 3; i++) {
-        struct timer t = { .due = 300 - 100 * i, .id = i + 1, .env = ENV, .kind = TIMER_RETRY,
-                           .run_id = 8, .execution_seq = 2, .step = 4 };
+        struct timer t = { .due = 300 - 100 * i,
+                           .id = i + 1,
+                           .env = ENV,
+                           .kind = TIMER_RETRY,
+                           .run_id = 8,
+                           .execution_seq = 2,
+                           .step = 4 };
 
         ok(w, store_timer_add(&w->c, &t));
     }
@@ -331,8 +349,14 @@ static void timers_fire_in_order(void **state)
 static void a_worker_is_replaced_but_keeps_its_age(void **state)
 {
     struct world *w = *state;
-    struct worker in = { .id = S("w"), .hostname = S("a"), .functions = S("[]"), .max_jobs = 1,
-                         .labels = S("{}"), .transport = 1, .registered_at = 10, .last_seen = 10 };
+    struct worker in = { .id = S("w"),
+                         .hostname = S("a"),
+                         .functions = S("[]"),
+                         .max_jobs = 1,
+                         .labels = S("{}"),
+                         .transport = 1,
+                         .registered_at = 10,
+                         .last_seen = 10 };
     struct worker got = { 0 };
     struct worker_stale *stale = NULL;
     bool found = false;
@@ -391,7 +415,10 @@ static void keys_and_counters(void **state)
 static void events_keep_their_bytes(void **state)
 {
     struct world *w = *state;
-    struct event e = { .id = 4, .name = S("a.b"), .data = S("{\"a\":1e400,\"a\":2}"), .version = 1,
+    struct event e = { .id = 4,
+                       .name = S("a.b"),
+                       .data = S("{\"a\":1e400,\"a\":2}"),
+                       .version = 1,
                        .source = S("api") };
     struct event got = { 0 };
 
@@ -409,8 +436,9 @@ static void events_keep_their_bytes(void **state)
 static void the_log_is_read_by_position(void **state)
 {
     struct world *w = *state;
-    struct log_row row = { .created_at = 1, .count = 10, .crc = UINT32_MAX, .filter = UINT64_MAX,
-                           .records = S("xyz") };
+    struct log_row row = {
+        .created_at = 1, .count = 10, .crc = UINT32_MAX, .filter = UINT64_MAX, .records = S("xyz")
+    };
     struct log_row *rows = NULL, last = { 0 };
     bool found = true;
     size_t n = 0;
@@ -467,6 +495,7 @@ static void unnumbered_rows_wait_in_the_order_they_came(void **state)
 static const struct CMUnitTest tests[] = {
     T(a_run_comes_back_as_it_was),
     T(moves_demand_the_status_they_come_from),
+    T(the_highest_id_is_known_after_a_restart),
     T(ready_jobs_come_oldest_first),
     T(an_ack_needs_the_whole_fence),
     T(held_and_expired_jobs_are_found),

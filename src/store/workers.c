@@ -4,8 +4,8 @@
 #include "db/db.h"
 #include "store/rows.h"
 
-#define WORKER_COLS                                                              \
-    "key, id, hostname, functions, max_jobs, labels, sdk, runtime, transport, "  \
+#define WORKER_COLS                                                                                \
+    "key, id, hostname, functions, max_jobs, labels, sdk, runtime, transport, "                    \
     "registered_at, last_seen"
 
 static void worker_read(const struct db_rows *r, struct worker *out)
@@ -63,10 +63,10 @@ err_t store_worker_put(struct ctx *c, const struct worker *w)
     };
 
     return db_exec(c, &q,
-                   ARGS(DB_INT(w->key), DB_TEXT(w->id), DB_TEXT(w->hostname),
-                        DB_BLOB(w->functions), DB_INT(w->max_jobs), DB_BLOB(w->labels),
-                        DB_TEXT(w->sdk), DB_TEXT(w->runtime), DB_INT(w->transport),
-                        DB_INT(w->registered_at), DB_INT(w->last_seen)),
+                   ARGS(DB_INT(w->key), DB_TEXT(w->id), DB_TEXT(w->hostname), DB_BLOB(w->functions),
+                        DB_INT(w->max_jobs), DB_BLOB(w->labels), DB_TEXT(w->sdk),
+                        DB_TEXT(w->runtime), DB_INT(w->transport), DB_INT(w->registered_at),
+                        DB_INT(w->last_seen)),
                    NULL);
 }
 
@@ -104,9 +104,9 @@ err_t store_worker_stale(struct ctx *c, int64_t before_ms, int64_t limit, struct
 
     TRY(db_query(c, &q, ARGS(DB_INT(before_ms), DB_INT(limit)), &r));
     while (db_row(&r)) {
-        *(struct worker_stale *)rows_next(c, &rows) = (struct worker_stale){
-            .env = db_int(&r, 0), .key = db_int(&r, 1), .id = db_str(&r, 2)
-        };
+        *(struct worker_stale *)rows_next(c, &rows) = (struct worker_stale){ .env = db_int(&r, 0),
+                                                                             .key = db_int(&r, 1),
+                                                                             .id = db_str(&r, 2) };
     }
     TRY(db_end(&r));
     *out = rows.items;

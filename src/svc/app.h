@@ -8,8 +8,8 @@ struct txn;
 struct registry_cache;
 struct access_cache;
 
-/* Where the log goes on. SQLite: read at the first write, then the writer thread's. Otherwise unused:
- * the relay looks into the table. */
+/* Where the log goes on. SQLite: read at the first write, then the writer thread's. Otherwise
+ * unused: the relay looks into the table. */
 struct log_tail {
     int64_t next_pos; /* 0: not read yet */
     int64_t end_bytes;

@@ -1,10 +1,11 @@
-/* What the calls of one transaction share: the messages that go into one row of the log, and counters
- * that are added to once. The three functions are txn's hooks. */
+/* What the calls of one transaction share: the messages that go into one row of the log, and
+ * counters that are added to once. The three functions are txn's hooks. */
 #pragma once
 
 #include "engine/types.h"
 
-/* txn's hooks: makes c->batch; writes the row of the log and the counters; keeps what was committed. */
+/* txn's hooks: makes c->batch; writes the row of the log and the counters; keeps what was
+ * committed. */
 NODISCARD err_t svc_batch_begin(struct ctx *c);
 NODISCARD err_t svc_batch_before_commit(struct ctx *c);
 void svc_batch_after(struct ctx *c, bool committed);

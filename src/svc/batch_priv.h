@@ -11,9 +11,9 @@ struct tally {
 
 struct batch {
     struct arena *arena;
-    bool numbered;     /* positions are given here */
-    int64_t first_pos; /* of the first message */
-    int64_t count;     /* messages so far */
+    bool numbered;       /* positions are given here */
+    int64_t first_pos;   /* of the first message */
+    int64_t count;       /* messages so far */
     int64_t added_bytes; /* of the row written before the commit */
     uint64_t filter;
     struct buf records;

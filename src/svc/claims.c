@@ -181,7 +181,7 @@ err_t svc_worker_release(struct ctx *c, const struct claim *claims, size_t n)
     return ERR_OK;
 }
 
-/* ---- assignments ---------------------------------------------------------------------------------- */
+/* ---- assignments ----------------------------------------------------------------------------- */
 
 static err_t assignment_load(struct ctx *c, const struct registry *reg, struct assignment *a)
 {

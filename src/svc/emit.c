@@ -1,5 +1,5 @@
-/* Emitting and invoking: the event, one run for each function that it starts, and their messages, in
- * one transaction (spec engine.md section 4). */
+/* Emitting and invoking: the event, one run for each function that it starts, and their messages,
+ * in one transaction (spec engine.md section 4). */
 #include "codec/json.h"
 #include "engine/match.h"
 #include "engine/run.h"
@@ -27,7 +27,7 @@ struct plan {
     bool answered; /* the key was used before: *out is its answer */
 };
 
-/* ---- checks: read only ---------------------------------------------------------------------------- */
+/* ---- checks: read only ----------------------------------------------------------------------- */
 
 static err_t request_check(struct ctx *c, const struct emit *in)
 {
@@ -162,7 +162,7 @@ static err_t plan_invoke(struct ctx *c, str_t function_id, const struct emit *in
     return ERR_OK;
 }
 
-/* ---- writing -------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static str_t run_ids_json(struct ctx *c, const int64_t *ids, size_t n)
 {
@@ -210,8 +210,8 @@ static err_t invoke_mark(struct ctx *c, const struct plan *p)
     for (size_t i = 0; i < p->fns_n; i++) {
         const struct function *f = p->fns[i];
 
-        if (f->invoked || !str_eq(str_slice(p->event.name, S(INVOKE_PREFIX).n, p->event.name.n),
-                                  f->id))
+        if (f->invoked ||
+            !str_eq(str_slice(p->event.name, S(INVOKE_PREFIX).n, p->event.name.n), f->id))
             continue;
         TRY(store_function_mark_invoked(c, f->key, &changed));
         if (changed)

@@ -249,4 +249,4 @@ static const struct CMUnitTest tests[] = {
     T(a_batch_is_one_or_nothing),
 };
 
-SIM_MAIN(tests)
+SIM_MAIN(tests, getenv("IRONFLOW_TEST_PG_URL"))

@@ -5,12 +5,12 @@
 
 struct emit {
     str_t name;
-    str_t data;     /* checked JSON; empty becomes {} */
-    str_t metadata; /* checked JSON object or empty */
+    str_t data;      /* checked JSON; empty becomes {} */
+    str_t metadata;  /* checked JSON object or empty */
     int64_t version; /* 0 becomes 1; negative is ERR_INVALID */
     str_t idempotency_key;
-    str_t source;       /* "api" */
-    int64_t run_id;     /* X-Ironflow-Run-ID, or 0 */
+    str_t source;   /* "api" */
+    int64_t run_id; /* X-Ironflow-Run-ID, or 0 */
 };
 struct emitted {
     int64_t event_id;
@@ -22,19 +22,19 @@ struct emitted {
  * ERR_INVALID names the field, ERR_EXISTS: the key belongs to another flow. */
 NODISCARD err_t svc_emit(struct ctx *c, const struct emit *in, struct emitted *out);
 /* WRITE. Starts just this function through ironflow.invoke.<id>, bypassing debounce. ERR_NOT_FOUND,
- * ERR_PRECONDITION when it is paused or archived, ERR_EXISTS for a key of another flow or function. */
+ * ERR_PRECONDITION when it is paused or archived, ERR_EXISTS for a key of another flow or function.
+ */
 NODISCARD err_t svc_invoke(struct ctx *c, str_t function_id, const struct emit *in,
                            struct emitted *out);
 /* WRITE. ERR_NOT_FOUND, ERR_INVALID for the whole when one is bad; results in input order. */
-NODISCARD err_t svc_emit_batch(struct ctx *c, const struct emit *in, size_t n,
-                               struct emitted *out);
+NODISCARD err_t svc_emit_batch(struct ctx *c, const struct emit *in, size_t n, struct emitted *out);
 
 /* READ. ERR_NOT_FOUND. */
 NODISCARD err_t svc_event_get(struct ctx *c, int64_t id, struct event *out);
 
 struct event_filter {
     str_t name;
-    str_t sources; /* comma list */
+    str_t sources;              /* comma list */
     int64_t since_ms, until_ms; /* inclusive, exclusive; 0: open */
     int64_t limit;
     str_t cursor, before; /* page tokens */

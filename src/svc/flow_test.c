@@ -1,9 +1,9 @@
 /* The life of runs from the event to the end, through txn on one thread under a virtual clock. */
 #include "svc/svc_fixture.h"
 
-#define PACK                                                                                  \
-    "{\"id\":\"pack\",\"triggers\":[{\"event\":\"parcel.booked\"}],"                          \
-    "\"preferredMode\":\"EXECUTION_MODE_PULL\",\"retry\":{\"maxAttempts\":3,"                 \
+#define PACK                                                                                       \
+    "{\"id\":\"pack\",\"triggers\":[{\"event\":\"parcel.booked\"}],"                               \
+    "\"preferredMode\":\"EXECUTION_MODE_PULL\",\"retry\":{\"maxAttempts\":3,"                      \
     "\"initialDelayMs\":1000}}"
 
 static void pack(struct sim *s)
@@ -326,4 +326,4 @@ static const struct CMUnitTest tests[] = {
     T(a_worker_that_is_unknown_must_register),
 };
 
-SIM_MAIN(tests)
+SIM_MAIN(tests, getenv("IRONFLOW_TEST_PG_URL"))

@@ -14,7 +14,7 @@ struct held {
     struct job job;
     struct run run; /* id, fn and status; whole when loaded */
     bool loaded;
-    enum run_status from; /* what the stored run row says */
+    enum run_status from;       /* what the stored run row says */
     enum fence_verdict verdict; /* FENCE_CURRENT, FENCE_REVIVE or FENCE_REPEATED */
 };
 /* Locks the job and judges the fence; kind: the final report in hand, else JOB_OPEN.

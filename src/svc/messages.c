@@ -6,7 +6,7 @@
 #include "svc/batch_priv.h"
 #include "svc/records.h"
 
-/* ---- writing -------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void put_u64(struct buf *b, uint64_t v)
 {
@@ -139,12 +139,12 @@ err_t message_entity(struct ctx *c, enum entity_topic t, str_t id)
     buf_char(&b->records, (char)t);
     put_varint(&b->records, id.n);
     buf_append(&b->records, id);
-    b->filter |= message_filter(str_printf(c->arena, "system.%s." STR_FMT,
-                                           worker ? "worker" : "function", STR_ARG(id)));
+    b->filter |= message_filter(
+        str_printf(c->arena, "system.%s." STR_FMT, worker ? "worker" : "function", STR_ARG(id)));
     return record_end(c, b);
 }
 
-/* ---- walking -------------------------------------------------------------------------------------- */
+/* ---- walking --------------------------------------------------------------------------------- */
 
 static bool get_byte(struct record_reader *r, uint8_t *out)
 {
@@ -239,12 +239,13 @@ err_t message_row_check(struct ctx *c, const struct log_row *row)
 {
     if (crypto_crc32c(0, row->records.p, row->records.n) == row->crc)
         return ERR_OK;
-    return err_set(c, ERR_INTERNAL, "log row %lld at position %lld is damaged",
-                   (long long)row->id, (long long)row->first_pos);
+    return err_set(c, ERR_INTERNAL, "log row %lld at position %lld is damaged", (long long)row->id,
+                   (long long)row->first_pos);
 }
 
 err_t message_each_event(struct ctx *c, str_t records,
-                         err_t (*fn)(struct ctx *c, int64_t env, int64_t id, int64_t nth, void *arg),
+                         err_t (*fn)(struct ctx *c, int64_t env, int64_t id, int64_t nth,
+                                     void *arg),
                          void *arg)
 {
     struct record_reader r;

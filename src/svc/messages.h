@@ -1,7 +1,7 @@
 /* What subscribers will see, recorded in the transaction that made it: topics and order of
  * spec engine-ops section 7. A record is a compact binary form of the facts; svc/messages.c also
- * renders it as topic and JSON (subscribers, tests, dumps). Payloads are not copied: events and outputs
- * are read from their rows at rendering. */
+ * renders it as topic and JSON (subscribers, tests, dumps). Payloads are not copied: events and
+ * outputs are read from their rows at rendering. */
 #pragma once
 
 #include "engine/types.h"
@@ -21,8 +21,13 @@ enum step_topic {
     TOPIC_STEP_FAILED,
     TOPIC_STEP_PATCHED
 };
-enum entity_topic { TOPIC_FN_REGISTERED, TOPIC_FN_UPDATED, TOPIC_FN_DELETED,
-                    TOPIC_WORKER_CONNECTED, TOPIC_WORKER_DISCONNECTED };
+enum entity_topic {
+    TOPIC_FN_REGISTERED,
+    TOPIC_FN_UPDATED,
+    TOPIC_FN_DELETED,
+    TOPIC_WORKER_CONNECTED,
+    TOPIC_WORKER_DISCONNECTED
+};
 
 /* Call these after the rows are written: a call that failed before its first write may not leave a
  * message behind. */
@@ -33,15 +38,16 @@ int64_t message_next_pos(const struct ctx *c);
 NODISCARD err_t message_event(struct ctx *c, const struct event *e, int64_t *pos);
 /* system.run.{id}.*; note: reason of a cancel or empty. */
 NODISCARD err_t message_run(struct ctx *c, enum run_topic t, const struct run *run);
-NODISCARD err_t message_run_note(struct ctx *c, enum run_topic t, const struct run *run, str_t note);
+NODISCARD err_t message_run_note(struct ctx *c, enum run_topic t, const struct run *run,
+                                 str_t note);
 /* system.run.{id}.step.{step id}.* */
 NODISCARD err_t message_step(struct ctx *c, enum step_topic t, const struct step *step, int64_t fn);
 /* system.function.{id}.*, system.worker.{id}.* */
 NODISCARD err_t message_entity(struct ctx *c, enum entity_topic t, str_t id);
 
-/* The filter of a log row: bits of the first three dot-separated tokens of its topics. A row may hold
- * messages of a topic only if it has all bits of message_filter(topic); for a pattern ask with the
- * tokens before its first wildcard. */
+/* The filter of a log row: bits of the first three dot-separated tokens of its topics. A row may
+ * hold messages of a topic only if it has all bits of message_filter(topic); for a pattern ask with
+ * the tokens before its first wildcard. */
 uint64_t message_filter(str_t topic);
 /* Checks a row's records against their CRC. ERR_INTERNAL names the row's first position. */
 struct log_row;

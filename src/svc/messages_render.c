@@ -1,5 +1,5 @@
-/* Messages as subscribers see them: topic and JSON (spec engine-ops section 7). What a record does not
- * hold is read from the rows it points to; a row that is gone leaves its members out. */
+/* Messages as subscribers see them: topic and JSON (spec engine-ops section 7). What a record does
+ * not hold is read from the rows it points to; a row that is gone leaves its members out. */
 #include "base/time.h"
 #include "codec/json.h"
 #include "engine/function.h"
@@ -69,7 +69,7 @@ static str_t entity_topic_word(enum entity_topic t)
     return S("?");
 }
 
-/* ---- members -------------------------------------------------------------------------------------- */
+/* ---- members --------------------------------------------------------------------------------- */
 
 struct painter {
     struct buf b;
@@ -141,7 +141,7 @@ static bool missing(err_t e)
     return e == ERR_NOT_FOUND;
 }
 
-/* ---- records -------------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static err_t event_render(struct ctx *c, const struct record *r, struct message *m)
 {
@@ -230,9 +230,10 @@ static err_t run_render(struct ctx *c, const struct record *r, struct message *m
 
 static err_t step_render(struct ctx *c, const struct record *r, struct message *m)
 {
-    str_t run = id_text(c->arena, ID_RUN, r->run), word = step_topic_word((enum step_topic)r->topic);
-    bool ended = r->status == STEP_COMPLETED || r->status == STEP_FAILED ||
-                 r->status == STEP_TIMED_OUT;
+    str_t run = id_text(c->arena, ID_RUN, r->run),
+          word = step_topic_word((enum step_topic)r->topic);
+    bool ended =
+        r->status == STEP_COMPLETED || r->status == STEP_FAILED || r->status == STEP_TIMED_OUT;
     struct step s = { 0 };
     struct painter p;
     err_t e = store_step_get(c, r->id, &s);

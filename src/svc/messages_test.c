@@ -260,7 +260,8 @@ static void old_messages_are_deleted_but_never_the_newest(void **state)
 
 static void filters_find_what_rows_hold(void **state)
 {
-    uint64_t row = message_filter(S("system.run.run_1.created")) | message_filter(S("events:a.b.c"));
+    uint64_t row =
+        message_filter(S("system.run.run_1.created")) | message_filter(S("events:a.b.c"));
     size_t strangers = 0;
 
     (void)state;
@@ -321,4 +322,4 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(damaged_rows_are_noticed),
 };
 
-SIM_MAIN(tests)
+SIM_MAIN(tests, getenv("IRONFLOW_TEST_PG_URL"))

@@ -1,4 +1,5 @@
-/* The one place where a decision of engine/run is written: rows, timer, message, counters, signals. */
+/* The one place where a decision of engine/run is written: rows, timer, message, counters, signals.
+ */
 #pragma once
 
 #include "engine/run.h"

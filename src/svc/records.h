@@ -1,5 +1,5 @@
-/* The binary form of the messages inside a log row: a version byte and the time, then one record after
- * the other. Shared by messages.c (writes, walks) and messages_render.c (topic and JSON). */
+/* The binary form of the messages inside a log row: a version byte and the time, then one record
+ * after the other. Shared by messages.c (writes, walks) and messages_render.c (topic and JSON). */
 #pragma once
 
 #include "svc/messages.h"

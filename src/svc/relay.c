@@ -1,4 +1,5 @@
-/* The log as a queue of messages on their way out: numbering on PostgreSQL, retention everywhere. */
+/* The log as a queue of messages on their way out: numbering on PostgreSQL, retention everywhere.
+ */
 #include "base/log.h"
 #include "store/events.h"
 #include "store/log.h"
@@ -6,10 +7,10 @@
 #include "svc/messages.h"
 #include "svc/upkeep.h"
 
-#define RELAY_EVERY_MS  50
+#define RELAY_EVERY_MS 50
 #define RETAIN_EVERY_MS 60000
-#define RETAIN_AGE_MS   (7LL * 24 * 3600 * 1000)
-#define RETAIN_BYTES    (512LL << 20)
+#define RETAIN_AGE_MS (7LL * 24 * 3600 * 1000)
+#define RETAIN_BYTES (512LL << 20)
 
 /* The event's row learns the position of its message. */
 static err_t event_numbered(struct ctx *c, int64_t env, int64_t id, int64_t nth, void *arg)

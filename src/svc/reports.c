@@ -1,5 +1,5 @@
-/* Acks and reports of workers: steps become durable, then the run moves (spec engine-pull sections 5
- * and 6). */
+/* Acks and reports of workers: steps become durable, then the run moves (spec engine-pull sections
+ * 5 and 6). */
 #include "engine/match.h"
 #include "engine/retry.h"
 #include "engine/run.h"
@@ -12,10 +12,10 @@
 #include "svc/moves.h"
 #include "svc/registry.h"
 
-#define STEP_ID_MAX  1024
+#define STEP_ID_MAX 1024
 #define SEQUENCE_MAX 1000000000
 
-/* ---- checks --------------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 static err_t step_check(struct ctx *c, const struct report_step *s, size_t i)
 {
@@ -64,7 +64,7 @@ static err_t report_check(struct ctx *c, const struct report *in)
     return in->kind == REPORT_YIELDED ? yield_check(c, in) : ERR_OK;
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static int64_t clamp(int64_t v, int64_t low, int64_t high)
 {
@@ -139,7 +139,7 @@ static err_t steps_store(struct ctx *c, struct job *job, const struct report *in
     return ERR_OK;
 }
 
-/* ---- outcomes ------------------------------------------------------------------------------------- */
+/* ---- outcomes -------------------------------------------------------------------------------- */
 
 static err_t report_progress(struct ctx *c, struct held *h)
 {
@@ -178,8 +178,8 @@ static err_t report_failed(struct ctx *c, struct held *h, const struct report *i
 }
 
 /* The open row of the sleep; *done: its result is there already. */
-static err_t sleep_store(struct ctx *c, struct job *job, const struct report *in,
-                         struct step *out, bool *done)
+static err_t sleep_store(struct ctx *c, struct job *job, const struct report *in, struct step *out,
+                         bool *done)
 {
     struct step s = {
         .id = ctx_id(c),
@@ -225,7 +225,8 @@ static err_t report_yielded(struct ctx *c, struct held *h, const struct report *
     return run_report_sleep(c, &h->run, &h->job, &s, move);
 }
 
-/* A final report: whoever still may report counts as running for the rule, whatever the row says. */
+/* A final report: whoever still may report counts as running for the rule, whatever the row says.
+ */
 static err_t report_final(struct ctx *c, struct held *h, const struct report *in)
 {
     struct run_move move = { 0 };
@@ -269,7 +270,7 @@ err_t svc_job_report(struct ctx *c, str_t worker_id, str_t job_id, const struct 
     return in->kind == REPORT_PROGRESS ? report_progress(c, &h) : report_final(c, &h, in);
 }
 
-/* ---- ack ------------------------------------------------------------------------------------------ */
+/* ---- ack ------------------------------------------------------------------------------------- */
 
 err_t svc_job_ack(struct ctx *c, str_t worker_id, str_t job_id, struct fence fence)
 {

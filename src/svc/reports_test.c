@@ -15,7 +15,7 @@ static void assert_steps(struct sim *s, int64_t id, size_t n)
     assert_int_equal(sim_get_steps(s, id)->n, n);
 }
 
-/* ---- fences --------------------------------------------------------------------------------------- */
+/* ---- fences ---------------------------------------------------------------------------------- */
 
 static void a_wrong_fence_changes_nothing(void **state)
 {
@@ -39,8 +39,9 @@ static void a_wrong_fence_changes_nothing(void **state)
 
 static void an_unknown_job_is_stale(void **state)
 {
-    static const char *const odd[] = { "", "job_", "job_91", "job_0000000000001_1",
-                                       "job_0000000000001_x", "run_0000000000001_1" };
+    static const char *const odd[] = {
+        "", "job_", "job_91", "job_0000000000001_1", "job_0000000000001_x", "run_0000000000001_1"
+    };
     struct sim *s = *state;
     struct op *job;
     int64_t id;
@@ -139,7 +140,7 @@ static void a_cancelled_run_refuses_its_holder(void **state)
     assert_steps(s, id, 0);
 }
 
-/* ---- leases --------------------------------------------------------------------------------------- */
+/* ---- leases ---------------------------------------------------------------------------------- */
 
 static void an_expired_lease_goes_to_another_worker(void **state)
 {
@@ -306,7 +307,7 @@ static void silent_workers_are_forgotten(void **state)
     assert_int_equal(sim_run(poll, CALL_WRITE, op_poll), ERR_NOT_FOUND);
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static void sequences_follow_the_offset(void **state)
 {
@@ -456,4 +457,4 @@ static const struct CMUnitTest tests[] = {
     T(a_yield_may_carry_steps),
 };
 
-SIM_MAIN(tests)
+SIM_MAIN(tests, getenv("IRONFLOW_TEST_PG_URL"))

@@ -14,8 +14,8 @@
 #include "svc/registry.h"
 #include "txn/txn.h"
 
-#define LIST_LIMIT    50
-#define COUNT_MAX     100000
+#define LIST_LIMIT 50
+#define COUNT_MAX 100000
 #define REASON_POINTS 1024
 
 err_t svc_run_get(struct ctx *c, int64_t id, struct run *out)
@@ -36,7 +36,7 @@ err_t svc_run_steps(struct ctx *c, int64_t run_id, struct step **out, size_t *n)
     return store_step_list(c, run_id, 0, out, n);
 }
 
-/* ---- list ----------------------------------------------------------------------------------------- */
+/* ---- list ------------------------------------------------------------------------------------ */
 
 /* Key of a function by id, deleted ones too: their runs stay. 0 when there never was one. */
 static err_t function_key(struct ctx *c, str_t id, int64_t *out)
@@ -98,7 +98,7 @@ err_t svc_run_list(struct ctx *c, const struct run_filter *f, struct run **out, 
     return ERR_OK;
 }
 
-/* ---- cancel --------------------------------------------------------------------------------------- */
+/* ---- cancel ---------------------------------------------------------------------------------- */
 
 /* The first so many code points. */
 static str_t points_cut(str_t s, size_t max)
@@ -158,7 +158,7 @@ err_t svc_run_cancel(struct ctx *c, int64_t id, str_t reason, struct run *out)
     return ERR_OK;
 }
 
-/* ---- wait ----------------------------------------------------------------------------------------- */
+/* ---- wait ------------------------------------------------------------------------------------ */
 
 err_t svc_runs_wait(struct ctx *c, const int64_t *ids, size_t n, int64_t deadline_ms,
                     struct run **out, bool *ended_all)

@@ -25,7 +25,7 @@ NODISCARD err_t svc_run_list(struct ctx *c, const struct run_filter *f, struct r
  * ERR_NOT_FOUND, ERR_PRECONDITION. reason is for message and log only, cut to 1024 code points. */
 NODISCARD err_t svc_run_cancel(struct ctx *c, int64_t id, str_t reason, struct run *out);
 
-/* READ that parks on SIG_RUN_ENDED until all of the runs have ended or deadline_ms; then *ended_all says
- * which. Use: return its ERR_PARKED. */
+/* READ that parks on SIG_RUN_ENDED until all of the runs have ended or deadline_ms; then *ended_all
+ * says which. Use: return its ERR_PARKED. */
 NODISCARD err_t svc_runs_wait(struct ctx *c, const int64_t *ids, size_t n, int64_t deadline_ms,
                               struct run **out, bool *ended_all);

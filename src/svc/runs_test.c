@@ -118,14 +118,13 @@ static void times_are_bounds_of_creation(void **state)
     struct op *l;
 
     zoo(s, ids);
-    l = list(s, (struct run_filter){ .since_ms = SIM_START_MS + 3000,
-                                     .until_ms = SIM_START_MS + 6000 });
+    l = list(
+        s, (struct run_filter){ .since_ms = SIM_START_MS + 3000, .until_ms = SIM_START_MS + 6000 });
     assert_int_equal(l->n, 3);
     assert_int_equal(l->total, 3);
     assert_int_equal(l->runs[2].id, ids[2]);
-    l = list(s, (struct run_filter){ .since_ms = SIM_START_MS + 3000,
-                                     .statuses = 1u << RUN_FAILED,
-                                     .limit = 1 });
+    l = list(s, (struct run_filter){
+                    .since_ms = SIM_START_MS + 3000, .statuses = 1u << RUN_FAILED, .limit = 1 });
     assert_int_equal(l->n, 1);
     assert_int_equal(l->total, 2);
 }
@@ -215,4 +214,4 @@ static const struct CMUnitTest tests[] = {
     T(environments_do_not_see_each_other),
 };
 
-SIM_MAIN(tests)
+SIM_MAIN(tests, getenv("IRONFLOW_TEST_PG_URL"))

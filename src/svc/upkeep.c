@@ -12,11 +12,11 @@
 #include "svc/messages.h"
 #include "svc/moves.h"
 
-#define LEASES_EVERY_MS  2000
+#define LEASES_EVERY_MS 2000
 #define WORKERS_EVERY_MS 5000
-#define LOCKED_AGAIN_MS  100 /* what is due is held by another node */
+#define LOCKED_AGAIN_MS 100 /* what is due is held by another node */
 
-/* ---- timers --------------------------------------------------------------------------------------- */
+/* ---- timers ---------------------------------------------------------------------------------- */
 
 static err_t sleep_over(struct ctx *c, const struct run *run, int64_t step_id)
 {
@@ -88,7 +88,7 @@ err_t svc_timers_fire(struct ctx *c, int64_t *next_due)
     return ERR_OK;
 }
 
-/* ---- leases --------------------------------------------------------------------------------------- */
+/* ---- leases ---------------------------------------------------------------------------------- */
 
 static err_t lease_expire(struct ctx *c, int64_t run_id)
 {
@@ -120,7 +120,7 @@ err_t svc_leases_sweep(struct ctx *c, int64_t *next_due)
     return ERR_OK;
 }
 
-/* ---- workers -------------------------------------------------------------------------------------- */
+/* ---- workers --------------------------------------------------------------------------------- */
 
 err_t svc_workers_evict(struct ctx *c, int64_t *next_due)
 {

@@ -1,6 +1,6 @@
-/* Housekeeping use cases, called by jobs/ in a write transaction. Each does one bounded slice over all
- * environments and says in *next_due when it wants to run again: not later than now whenever it wrote
- * something, because a call may only park when it has not. */
+/* Housekeeping use cases, called by jobs/ in a write transaction. Each does one bounded slice over
+ * all environments and says in *next_due when it wants to run again: not later than now whenever it
+ * wrote something, because a call may only park when it has not. */
 #pragma once
 
 #include "engine/types.h"

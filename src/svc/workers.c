@@ -12,9 +12,9 @@
 #include "svc/messages.h"
 #include "svc/moves.h"
 
-#define WORKER_ID_MAX     256
-#define MAX_JOBS_DEFAULT  10
-#define SEEN_EVERY_MS     10000
+#define WORKER_ID_MAX 256
+#define MAX_JOBS_DEFAULT 10
+#define SEEN_EVERY_MS 10000
 
 static err_t id_check(struct ctx *c, str_t id)
 {
@@ -94,7 +94,7 @@ err_t svc_worker_list(struct ctx *c, struct worker **out, int64_t **active, size
     return ERR_OK;
 }
 
-/* ---- signs of life -------------------------------------------------------------------------------- */
+/* ---- signs of life --------------------------------------------------------------------------- */
 
 err_t worker_require(struct ctx *c, str_t id, struct worker *out)
 {

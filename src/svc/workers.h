@@ -24,8 +24,8 @@ struct claim {
     struct job job;
     struct run run;
 };
-/* WRITE that parks: claims up to `available` ready runs of the worker's functions, oldest first, under a
- * lease of app.lease_claim_ms; none: parks on SIG_RUN_READY until deadline_ms, then *n = 0.
+/* WRITE that parks: claims up to `available` ready runs of the worker's functions, oldest first,
+ * under a lease of app.lease_claim_ms; none: parks on SIG_RUN_READY until deadline_ms, then *n = 0.
  * ERR_NOT_FOUND "worker not registered". */
 NODISCARD err_t svc_worker_claim(struct ctx *c, str_t worker_id, int64_t available,
                                  int64_t deadline_ms, struct claim **out, size_t *n);
