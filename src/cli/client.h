@@ -13,18 +13,14 @@ struct api_req {
 };
 
 /* Options of every command that talks to a server, for its row. */
-#define CLI_SERVER_OPTS                                                                              \
-    {                                                                                                \
-        's',   "server", OPT_TEXT,                                                                   \
-        "url", NULL,     "Server to talk to (else IRONFLOW_SERVER_URL, else http://localhost:9123)." \
-    },                                                                                               \
-    {                                                                                                \
-        0, "env", OPT_TEXT, "name", NULL, "Environment to work in (else IRONFLOW_ENV)."              \
-    }
-#define CLI_JSON_OPT                                                                               \
-    {                                                                                              \
-        0, "json", OPT_FLAG, NULL, NULL, "Print the server's answer as JSON."                      \
-    }
+/* clang-format off */
+#define CLI_SERVER_OPTS \
+    { 's', "server", OPT_TEXT, "url", NULL, \
+      "Server to talk to (else IRONFLOW_SERVER_URL, else http://localhost:9123)." }, \
+    { 0, "env", OPT_TEXT, "name", NULL, "Environment to work in (else IRONFLOW_ENV)." }
+#define CLI_JSON_OPT \
+    { 0, "json", OPT_FLAG, NULL, NULL, "Print the server's answer as JSON." }
+/* clang-format on */
 
 /* The server's URL without a final slash: --server, the environment, the default. ERR_INVALID. */
 NODISCARD err_t api_server(struct cli *cli, str_t *out);

@@ -4,12 +4,12 @@
 #include "cli/tree.h"
 
 /* Options of every command that takes data, for its row. */
-#define CLI_DATA_OPTS                                                                              \
-    { 'd', "data", OPT_TEXT, "json", NULL, "Data as JSON; {} when no source is given." },          \
-        { 'f', "data-file", OPT_TEXT, "path", NULL, "Read the data from a JSON file." },           \
-    {                                                                                              \
-        'm', "metadata", OPT_LIST, "key=value", NULL, "Metadata to attach."                        \
-    }
+/* clang-format off */
+#define CLI_DATA_OPTS \
+    { 'd', "data", OPT_TEXT, "json", NULL, "Data as JSON; {} when no source is given." }, \
+    { 'f', "data-file", OPT_TEXT, "path", NULL, "Read the data from a JSON file." }, \
+    { 'm', "metadata", OPT_LIST, "key=value", NULL, "Metadata to attach." }
+/* clang-format on */
 
 /* The JSON from exactly one of --data, --data-file and standard input when something is piped; {}
  * from none. ERR_INVALID names the place of a mistake. */
