@@ -16,12 +16,15 @@
 #include "jobs/jobs.h"
 #include "main/keyfile.h"
 #include "store/migrations.h"
+#include "store/nodes.h"
 #include "svc/access.h"
 #include "svc/batch.h"
 #include "svc/registry.h"
 #include "txn/txn.h"
 
 enum { FATAL_REPLY_MS = 500, STOP_REPLY_MS = 2000 };
+/* Each executor makes ids of its own. */
+enum { PG_THREADS = 4, ID_SLOTS = 1024 };
 
 struct server {
     struct app app;
@@ -96,19 +99,42 @@ static err_t open_database(struct ctx *c, struct server *s, const struct options
     return db_migrate(c, *writer, store_migrations, store_migrations_n);
 }
 
-/* SQLite: two readers beside the writer. PostgreSQL: four executors. */
-static err_t start_txn(struct ctx *c, struct server *s, struct db_conn *writer,
-                       const struct options *o)
+/* The part of new ids that tells apart who made them. A file has one server; those that share a
+ * PostgreSQL are counted, so that ids can only meet after as many starts as there are numbers. */
+static err_t id_slot(struct ctx *c, const struct server *s, struct db_conn *conn, int64_t *out)
+{
+    int64_t number = 0;
+    err_t e;
+
+    if (s->app.db_kind != DB_PG)
+        return ERR_OK;
+    TRY(db_begin(c, conn, true));
+    e = store_node_number(c, &number);
+    if (e != ERR_OK) {
+        db_rollback(c);
+        return e;
+    }
+    TRY(db_commit(c));
+    *out = number * PG_THREADS % ID_SLOTS;
+    return ERR_OK;
+}
+
+/* SQLite: two readers beside the writer. PostgreSQL: executors. */
+static err_t start_txn(struct ctx *c, struct server *s, struct db_conn *writer)
 {
     struct txn_opts t = {
         .db = s->db,
         .writer = writer,
-        .threads = s->app.db_kind == DB_PG ? 4 : 2,
+        .threads = s->app.db_kind == DB_PG ? PG_THREADS : 2,
         .hooks = { svc_batch_begin, svc_batch_before_commit, svc_batch_after, on_signal, on_fatal },
         .app = &s->app,
-        .slot = s->app.db_kind == DB_PG ? (int64_t)(str_hash(o->node_id) % 1024) : 0,
     };
+    err_t e = id_slot(c, s, writer, &t.slot);
 
+    if (e != ERR_OK) {
+        db_conn_close(writer);
+        return e;
+    }
     TRY(txn_new(c, &t, &s->txn));
     s->app.txn = s->txn;
     return ERR_OK;
@@ -212,7 +238,7 @@ static err_t start_all(struct ctx *c, struct server *s, const struct options *o)
             db_conn_close(writer);
         return e;
     }
-    TRY(start_txn(c, s, writer, o)); /* takes the connection over, also when it fails */
+    TRY(start_txn(c, s, writer)); /* takes the connection over, also when it fails */
     TRY(bootstrap(c, s, o));
     TRY(make_store_dir(c, o->store_dir));
     TRY(jobs_start(c, s->txn, &s->jobs));
