@@ -6,7 +6,7 @@ set -eu
 build="gcc make pkg-config ccache mold libc6-dev libuv1-dev libsqlite3-dev libpq-dev libssl-dev
 libcurl4-openssl-dev node-llhttp"
 test="$build libcmocka-dev postgresql curl jq procps clang libclang-rt-14-dev clang-format clang-tidy
-cppcheck"
+cppcheck sqlite3"
 
 case "${1:-build}" in
 build) want=$build ;;

@@ -457,3 +457,16 @@ test('two servers on one PostgreSQL: one registry, one queue, no run held twice'
   assert.equal((await b.getRun(late)).status, 'running');
   assert.equal((await a.rpc('GetFunction', { id: 'two-3' })).status, 200);
 });
+
+test('two servers with the same node id never make the same id', onPg, async (t) => {
+  const flags = ['--node-id', 'copied-unit-file'];
+  const a = await Server.start({ flags });
+  t.after(() => a.stop());
+  const b = await Server.start({ flags, pg: a.pg });
+  t.after(() => b.stop());
+  await a.register('twin', 'twin.go');
+  for (let round = 0; round < 8; round++) {
+    const all = await Promise.all(Array.from({ length: 200 }, (_, i) => (i % 2 ? a : b).rest('POST', '/events', { name: 'twin.go' })));
+    assert.deepEqual(all.filter((r) => r.status !== 200).map((r) => r.text), []);
+  }
+});
