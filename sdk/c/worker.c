@@ -442,6 +442,7 @@ static const struct ironflow_function *function_of(const struct ironflow_worker 
     return NULL;
 }
 
+/* Asks whether the run is still ours, patiently while the server restarts. */
 static bool run_acknowledged(struct ironflow_run *run)
 {
     struct ironflow_worker *w = run->worker;
@@ -450,6 +451,12 @@ static bool run_acknowledged(struct ironflow_run *run)
     if (!run->fenced || w->config.ack_after_ms > 0)
         return true;
     e = report_ack(run, run_conn(run));
+    for (int64_t pause_ms = BACKOFF_MS; e == REPORT_TRANSIENT && pause_ms <= BACKOFF_MAX_MS;
+         pause_ms *= 2) {
+        if (worker_pause(w, pause_ms))
+            return false;
+        e = report_ack(run, run_conn(run));
+    }
     if (e != REPORT_OK && e != REPORT_LOST)
         worker_log(w, "run %s: not acknowledged, left to its lease", run->run_id);
     return e == REPORT_OK;

@@ -192,6 +192,18 @@ static void a_refused_ack_drops_the_run(void **state)
     stub_free(s.stub);
 }
 
+static void an_ack_without_answer_is_repeated(void **state)
+{
+    struct rule rules[] = { ONE_JOB, { ACK, 2, 503, "{}" }, { 0 } };
+    struct scene s = { 0 };
+
+    (void)state;
+    scene_begin(&s, rules, two_steps, &none);
+    scene_end(&s, REPORT, 1, IRONFLOW_OK);
+    assert_int_equal(stub_count(s.stub, ACK), 3);
+    stub_free(s.stub);
+}
+
 static void a_stale_fence_stops_the_handler(void **state)
 {
     struct rule rules[] = { ONE_JOB, { REPORT, 0, 409, "{\"code\":\"STALE_EXECUTION\"}" }, { 0 } };
@@ -429,6 +441,7 @@ int main(void)
         cmocka_unit_test(each_step_is_reported_before_the_next),
         cmocka_unit_test(steps_are_reported_together_after_a_while),
         cmocka_unit_test(a_refused_ack_drops_the_run),
+        cmocka_unit_test(an_ack_without_answer_is_repeated),
         cmocka_unit_test(a_stale_fence_stops_the_handler),
         cmocka_unit_test(refused_progress_travels_with_the_end),
         cmocka_unit_test(trouble_repeats_the_final_report),
