@@ -9,7 +9,7 @@ test: check-quick unit fuzz-replay unit-sdk golden e2e test-pg tests-system
 
 # Format and structure; the slow analyzers are `make check`.
 .PHONY: check-quick
-check-quick: check-format check-layers check-lengths check-banned check-contracts
+check-quick: check-format check-layers check-lengths check-banned check-contracts check-docs
 
 e2e: $(BUILD)/ironflow-san
 	@echo "E2E     sqlite"

@@ -3,7 +3,7 @@ FORMATTED := $(wildcard src/*/*.c src/*/*.h sdk/c/*.c sdk/c/*.h examples/*/*.c b
 	tests/*/*.h scripts/gen/*.c)
 
 .PHONY: check check-format check-layers check-lengths check-banned check-contracts check-tidy check-cppcheck
-check: check-format check-layers check-lengths check-banned check-contracts check-cppcheck check-tidy
+check: check-format check-layers check-lengths check-banned check-contracts check-docs check-cppcheck check-tidy
 
 check-format:
 	@clang-format --dry-run -Werror $(FORMATTED)
