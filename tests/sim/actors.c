@@ -145,6 +145,15 @@ static err_t run_invoke(struct ctx *c)
     return svc_invoke(c, fn_ids[op->fn], &op->emits[0], &op->out[0]);
 }
 
+/* Fails after its first write: its batch runs again without it. */
+static err_t run_spoil(struct ctx *c)
+{
+    struct op *op = op_of(c);
+
+    TRY(svc_emit(c, &op->emits[0], &op->out[0]));
+    return err_set(c, ERR_CONFLICT, "spoiled");
+}
+
 static err_t run_batch(struct ctx *c)
 {
     struct op *op = op_of(c);
@@ -196,6 +205,17 @@ static void emit(struct sim *s)
 
     add_emit(s, op, flow_key(s, 0));
     op_submit(op, CALL_WRITE, run_emit);
+}
+
+static void spoil(struct sim *s)
+{
+    struct op *op = op_new(s, OP_SPOIL);
+    struct m_emit *m;
+
+    add_emit(s, op, 0);
+    m = s->emits.items[s->emits.n - 1];
+    m->spoiled = true;
+    op_submit(op, CALL_WRITE, run_spoil);
 }
 
 static void invoke(struct sim *s)
@@ -310,8 +330,10 @@ static void emitter_step(struct sim *s)
 
     if (s->open_runs > OPEN_RUNS_MAX)
         return;
-    if (roll < 70)
+    if (roll < 68)
         emit(s);
+    else if (roll < 72)
+        spoil(s);
     else if (roll < 85)
         invoke(s);
     else
@@ -388,9 +410,9 @@ static void fn_reply(struct sim *s, struct op *op)
 
 void op_reply(struct sim *s, struct op *op)
 {
-    static const char *const words[] = { "register", "status", "emit",    "invoke", "batch",
-                                         "worker",   "poll",   "release", "ack",    "report",
-                                         "beat",     "cancel", "wait" };
+    static const char *const words[] = { "register", "status", "emit",   "invoke",  "batch",
+                                         "spoil",    "worker", "poll",   "release", "ack",
+                                         "report",   "beat",   "cancel", "wait" };
 
     note(s, "call %lld %s: %d" STR_FMT " " STR_FMT, (long long)op->no, words[op->kind],
          (int)op->call.result, STR_ARG(op->job_id), STR_ARG(op->worker_id));
@@ -403,6 +425,10 @@ void op_reply(struct sim *s, struct op *op)
     case OP_INVOKE:
     case OP_BATCH:
         emit_reply(s, op);
+        break;
+    case OP_SPOIL:
+        if (op->call.result != ERR_CONFLICT)
+            violation(s, "a spoiled call answered %d", (int)op->call.result);
         break;
     case OP_CANCEL:
         model_cancel(s, op);

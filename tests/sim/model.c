@@ -1,7 +1,6 @@
 /* What was acknowledged, and what may therefore never be otherwise again. Every answer is held
  * against the model and against the rows that it claims to have written. */
 #include "codec/json.h"
-#include "engine/retry.h"
 #include "engine/sm.h"
 #include "sim.h"
 
@@ -388,6 +387,16 @@ static void check_ended(struct sim *s, const struct op *op, const struct facts *
                   STR_ARG(op->job_id), STR_ARG(have), STR_ARG(payload));
 }
 
+/* The policy, in words of its own: the first delay, times the factor for each further attempt. */
+static int64_t retry_delay(const struct retry_policy *p, int64_t attempt)
+{
+    double delay = (double)p->initial_delay_ms;
+
+    while (--attempt > 0)
+        delay *= p->backoff_factor;
+    return delay < (double)p->max_delay_ms ? (int64_t)delay : p->max_delay_ms;
+}
+
 static void check_retry(struct sim *s, const struct op *op, const struct facts *f)
 {
     const struct hold *h = op->hold;
@@ -402,7 +411,7 @@ static void check_retry(struct sim *s, const struct op *op, const struct facts *
         violation(s, "job " STR_FMT " should wait for its retry", STR_ARG(op->job_id));
         return;
     }
-    due = s->clock.virtual_ms + retry_delay_ms(&s->fns[r->fn].retry, h->attempt);
+    due = s->clock.virtual_ms + retry_delay(&s->fns[r->fn].retry, h->attempt);
     if (!op->repeat && f->ready_at != due)
         violation(s, "job " STR_FMT ": the retry is due in %lld ms, not %lld", STR_ARG(op->job_id),
                   (long long)(f->ready_at - s->clock.virtual_ms),

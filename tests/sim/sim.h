@@ -41,7 +41,7 @@ struct sim_opts {
 struct sim_totals {
     int64_t emits, acks, progress, finals, cancels, steps_frozen; /* acknowledged */
     int64_t unknown;                                              /* calls without an answer */
-    int64_t crashes, restarts, runs, commits, messages;
+    int64_t crashes, restarts, faults, runs, commits, messages;
     uint64_t digest; /* of all notes: equal for equal seeds */
 };
 
@@ -77,6 +77,7 @@ struct m_run {
 struct m_emit {
     int64_t mark, key; /* key: 0 none */
     bool acked;
+    bool spoiled; /* its call fails after it wrote: nothing of it may be seen */
     int64_t event_id, seen;
 };
 
@@ -129,6 +130,7 @@ enum op_kind {
     OP_EMIT,
     OP_INVOKE,
     OP_BATCH,
+    OP_SPOIL,
     OP_WORKER,
     OP_POLL,
     OP_RELEASE,
@@ -199,7 +201,10 @@ struct sim {
     struct arena scratch; /* of reads and of ctx */
     struct ctx c;
     bool open, down, stopping, commit_hit;
-    int64_t crash_in; /* commits until the next crash */
+    bool faulty;        /* the database may fail a call now */
+    int64_t fault_at;   /* the call that will fail; 0: none */
+    int64_t late_until; /* a job that met a fault waits that long */
+    int64_t crash_in;   /* commits until the next crash */
     bool crash_before;
     struct vec ops; /* under way */
     int64_t ops_made;

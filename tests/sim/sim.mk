@@ -1,5 +1,5 @@
 # The simulator: 20 seeds in `make test`, 1,000 in `make nightly`. SIM_SEED=n $(BUILD)/san/sim repeats one.
-SIM_LAYERS := jobs svc store engine txn http db rt codec base
+SIM_LAYERS := jobs svc store engine txn db rt codec base
 SIM_OBJS := $(patsubst %.c,$(BUILD)/san/%.o,$(filter-out tests/sim/main.c,$(wildcard tests/sim/*.c)) \
 	tests/power/vfs_torn.c)
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../power/vfs_torn.h"
+#include "db/db_fault.h"
 #include "jobs/jobs.h"
 #include "sim.h"
 #include "store/migrations.h"
@@ -15,7 +16,13 @@
 #include "svc/batch.h"
 #include "svc/registry.h"
 
-enum { TURNS_MAX = 20000, OPEN_TRIES = 50, DISK_OPS_PER_COMMIT = 5 };
+enum {
+    TURNS_MAX = 20000,
+    OPEN_TRIES = 50,
+    DISK_OPS_PER_COMMIT = 5,
+    FAULT_CALLS = 40,
+    FAULT_LATE_MS = 1001, /* how long a job waits after an error */
+};
 
 #define START_MS 1767225600000
 #define CHECKPOINT_BYTES (200 << 10)
@@ -23,6 +30,15 @@ enum { TURNS_MAX = 20000, OPEN_TRIES = 50, DISK_OPS_PER_COMMIT = 5 };
 static struct sim *sim_of(void *app)
 {
     return (struct sim *)(void *)((char *)app - offsetof(struct sim, app));
+}
+
+/* Faults are meant for the engine: off while we look, and while it starts. */
+static void fault_off(struct sim *s)
+{
+    if (s->fault_at > 0 && db_fault_calls() >= s->fault_at)
+        s->totals.faults++;
+    s->fault_at = 0;
+    db_fault_at(0, ERR_OK);
 }
 
 /* ---- hooks of txn -----------------------------------------------------------------------------
@@ -103,10 +119,11 @@ static void op_done(struct call *call)
     struct op *op = call->arg;
     struct sim *s = op->s;
     err_t e = call->result;
-    bool lost = e == ERR_UNAVAILABLE || e == ERR_UNCERTAIN || e == ERR_CANCELED;
+    bool lost = e == ERR_UNAVAILABLE || e == ERR_UNCERTAIN || e == ERR_CANCELED ||
+                (e == ERR_INTERNAL && s->faulty);
 
     if (s->down || lost) {
-        if (!s->down && e != ERR_CANCELED && !s->stopping && !power_is_out(s))
+        if (!s->down && e != ERR_CANCELED && !s->stopping && !s->faulty && !power_is_out(s))
             violation(s, "call %lld refused without a crash: " STR_FMT, (long long)op->no,
                       STR_ARG(err_text(&call->ctx, e)));
         if (e != ERR_CANCELED || s->down)
@@ -304,6 +321,8 @@ static void arm(struct sim *s)
 /* Everything in memory is thrown away; the disk is what a crash leaves of it. */
 static void die(struct sim *s)
 {
+    fault_off(s);
+    s->faulty = false;
     s->down = true;
     s->totals.crashes++;
     note(s, "---- crash %lld", (long long)s->totals.crashes);
@@ -422,11 +441,32 @@ static void checkpoint(struct sim *s)
         violation(s, "checkpoint: " STR_FMT, STR_ARG(err_text(&s->c, e)));
 }
 
+/* Now and then one call of the database fails, as a full disk or a foreign lock would make it. */
+static void fault_arm(struct sim *s)
+{
+    static const err_t errors[] = { ERR_UNAVAILABLE, ERR_RETRY, ERR_INTERNAL };
+
+    if (s->draining || s->o.commits_per_crash == 0 || !chance(s, 5))
+        return;
+    s->faulty = true;
+    s->fault_at = 1 + pick(s, FAULT_CALLS);
+    s->late_until = s->clock.virtual_ms + FAULT_LATE_MS;
+    db_fault_at(s->fault_at, errors[pick(s, COUNT_OF(errors))]);
+    note(s, "---- a fault of the database");
+}
+
+static void fault_disarm(struct sim *s)
+{
+    fault_off(s);
+    s->faulty = false;
+}
+
 void world_settle(struct sim *s)
 {
     int turns = 0;
     bool more = true;
 
+    fault_arm(s);
     while (more && !s->failed) {
         int64_t due;
 
@@ -441,6 +481,7 @@ void world_settle(struct sim *s)
         if (++turns > TURNS_MAX)
             violation(s, "it does not come to rest");
     }
+    fault_disarm(s);
     if (!s->failed)
         check_log(s);
     if (!s->failed)
@@ -453,6 +494,7 @@ struct ctx *read_begin(struct sim *s)
     err_t e;
 
     must(c->tx == NULL);
+    fault_off(s);
     c->err.code = ERR_OK;
     e = db_begin(c, s->reader, false);
     if (e != ERR_OK)
