@@ -376,7 +376,7 @@ static bool read_head(struct conn *c, const struct request *r, struct head *h)
 /* Joins the chunks where they lie. */
 static bool read_chunks(struct conn *c, const struct request *r)
 {
-    size_t at = c->body_at, to = c->body_at;
+    size_t at = c->body_at, to = at;
 
     for (;;) {
         char *eol, *end;

@@ -325,7 +325,8 @@ bool json_to_i64(json_t value, int64_t *out)
     char digits[24], *end;
     long long v;
 
-    if (value.n == 0 || value.n >= sizeof(digits) || (value.p[0] != '-' && value.p[0] > '9'))
+    if (value.n == 0 || value.n >= sizeof(digits) ||
+        (value.p[0] != '-' && (value.p[0] < '0' || value.p[0] > '9')))
         return false;
     memcpy(digits, value.p, value.n);
     digits[value.n] = '\0';

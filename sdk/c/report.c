@@ -7,6 +7,7 @@
 #define RETRY_MS 1000
 #define RETRY_MAX_MS 30000
 #define FINAL_TRIES 5 /* at once, then after 1, 2, 4 and 8 s */
+#define FINAL_PAUSE_MAX_MS 8000
 
 static enum report classify(struct ironflow_run *run, struct conn *conn, int status)
 {
@@ -158,7 +159,7 @@ static void checkpoint_each(struct ironflow_run *run)
     int64_t pause_ms = RETRY_MS;
 
     while (report_steps(run, run_conn(run), run_body(run)) == REPORT_TRANSIENT &&
-           pause_ms <= 8 * RETRY_MS) {
+           pause_ms <= FINAL_PAUSE_MAX_MS) {
         if (worker_pause(run->worker, pause_ms))
             return;
         pause_ms *= 2;

@@ -138,8 +138,8 @@ err_t api_call(struct cli *cli, const struct api_req *req, str_t *out)
 {
     struct http_header headers[HEADERS_MAX];
     struct http_client_res res = { 0 };
-    struct json_error bad;
-    str_t server;
+    struct json_error bad = { 0 };
+    str_t server = STR_NULL;
     struct http_client_req send = {
         .method = req->method,
         .headers = headers,
