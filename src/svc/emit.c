@@ -90,23 +90,6 @@ static err_t key_check(struct ctx *c, struct plan *p, struct emitted *out)
     return p->answered ? answer_again(c, p, &row, out) : ERR_OK;
 }
 
-/* The window that a debounced function needs belongs to a later release; starting its run at once
- * would be wrong. A direct invoke bypasses it. */
-static err_t debounce_check(struct ctx *c, const struct plan *p)
-{
-    for (size_t i = 0; i < p->fns_n; i++) {
-        const struct function *f = p->fns[i];
-        str_t debounce;
-
-        if (str_find(f->config, S("\"debounce\"")) >= 0 &&
-            json_get(f->config, S("debounce"), &debounce) && json_type(debounce) == JSON_OBJECT)
-            return err_set(c, ERR_UNIMPLEMENTED,
-                           "function " STR_FMT " is debounced, which this release cannot do yet",
-                           STR_ARG(f->id));
-    }
-    return ERR_OK;
-}
-
 static void plan_one(struct ctx *c, struct plan *p, const struct function *f)
 {
     p->fns = NEW_N(c->arena, const struct function *, 1);
@@ -133,7 +116,7 @@ static err_t plan_emit(struct ctx *c, const struct emit *in, struct plan *p, str
         if (f && f->status == FN_ACTIVE)
             plan_one(c, p, f);
     }
-    return debounce_check(c, p);
+    return ERR_OK;
 }
 
 static err_t plan_invoke(struct ctx *c, str_t function_id, const struct emit *in, struct plan *p,

@@ -187,22 +187,6 @@ static void the_id_of_a_function_names_it_when_nothing_matches(void **state)
     assert_int_equal(out.runs_n, 1);
 }
 
-static void debounced_functions_are_refused_honestly(void **state)
-{
-    struct sim *s = *state;
-    struct emitted out = { 0 };
-    struct op *op = sim_op(s);
-
-    op->text = S("{\"id\":\"calm\",\"triggers\":[{\"event\":\"a\"}],"
-                 "\"debounce\":{\"period_ms\":3000,\"key\":\"\"}}");
-    if (sim_run(op, CALL_WRITE, op_register) == ERR_UNIMPLEMENTED)
-        return; /* refused at registration already */
-    assert_int_equal(sim_try_emit(s, "a", "{}", NULL, &out), ERR_UNIMPLEMENTED);
-    assert_non_null(strstr(s->text, "calm"));
-    sim_ok(s, invoke(s, "calm", NULL, &out)); /* bypasses the window */
-    assert_int_equal(out.runs_n, 1);
-}
-
 static err_t op_batch(struct ctx *c)
 {
     struct emit in[3] = { { .name = S("order.placed") },
@@ -245,7 +229,6 @@ static const struct CMUnitTest tests[] = {
     T(the_first_invoke_marks_the_function),
     T(paused_functions_start_nothing),
     T(the_id_of_a_function_names_it_when_nothing_matches),
-    T(debounced_functions_are_refused_honestly),
     T(a_batch_is_one_or_nothing),
 };
 
