@@ -61,6 +61,8 @@ static void a_run_announces_itself_in_order(void **state)
 
     pack(s);
     assert_str(topics(s, 1, 0), "system.function.pack.registered system.worker.w1.connected");
+    member(s, &sim_messages(s, 1)->messages[0], "id", "\"pack\"");
+    member(s, &sim_messages(s, 1)->messages[0], "retry.maxAttempts", "2");
     from = next_pos(s);
     id = sim_emit(s, "e", "{}");
     job = sim_take(s, "w1");

@@ -1,0 +1,126 @@
+/* The k-th call of the database fails, for every k: what was answered holds, what was refused can
+ * be repeated, nothing is half done. */
+#include "db/db_fault.h"
+#include "store/counters.h"
+#include "svc/svc_fixture.h"
+
+#define ATTEMPTS 50
+
+/* Repeats an operation until it is answered, as a client does. Only the first run meets the fault.
+ */
+static void persist(struct op *op, err_t (*run)(struct ctx *c))
+{
+    for (int i = 0; i < ATTEMPTS; i++) {
+        sim_submit(op, CALL_WRITE, run);
+        sim_settle(op->sim);
+        for (int k = 0; !op->done && k < ATTEMPTS; k++) {
+            op->sim->clock.virtual_ms += 100; /* it waits: a sleep of txn or its deadline */
+            sim_settle(op->sim);
+        }
+        assert_true(op->done);
+        if (op->call.result == ERR_OK)
+            return;
+        if (op->call.result != ERR_UNAVAILABLE)
+            fail_msg("%d: %s", (int)op->call.result, op->sim->text);
+    }
+    fail_msg("never answered");
+}
+
+/* A claim whose answer was lost comes back when its lease is over. */
+static void upkeep(struct sim *s)
+{
+    static err_t (*const steps[])(struct ctx *, int64_t *) = { svc_timers_fire, svc_leases_sweep };
+
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        struct op *op = sim_op(s);
+
+        op->step = steps[i];
+        do
+            persist(op, op_upkeep);
+        while (op->next_due <= s->clock.virtual_ms);
+    }
+}
+
+static err_t op_counts(struct ctx *c)
+{
+    struct op *op = op_of(c);
+
+    TRY(store_counter_sum(c, 0, 1u << RUN_COMPLETED, &op->id));
+    return store_counter_sum(c, 0, UINT32_MAX, &op->total);
+}
+
+/* One run with two steps, a sleep and a failed attempt. Returns how many calls the database saw. */
+static int64_t story(struct sim *s, int64_t fault_at)
+{
+    struct op *emit = sim_op(s), *poll = sim_op(s), *job;
+
+    db_fault_at(fault_at, ERR_UNAVAILABLE);
+    emit->emit = (struct emit){ .name = S("e"), .idempotency_key = S("once") };
+    persist(emit, op_emit);
+    poll->worker = S("w1");
+    poll->available = 1;
+    for (int part = 0; part < 3; part++) {
+        poll->n = 0;
+        for (int tries = 0; poll->n == 0; tries++) {
+            assert_in_range(tries, 0, 40);
+            s->clock.virtual_ms += 1000;
+            upkeep(s);
+            persist(poll, op_poll);
+        }
+        job = sim_job(s, poll, 0);
+        persist(job, op_ack);
+        sim_steps(job, 'a', 2, "completed");
+        if (part == 0) {
+            job->report.yield_type = S("sleep");
+            job->report.yield_step_id = S("r:nap:0");
+            job->report.yield_until_ms = s->clock.virtual_ms + 500;
+        }
+        job->report.kind = part == 0   ? REPORT_YIELDED
+                           : part == 1 ? REPORT_FAILED
+                                       : REPORT_COMPLETED;
+        job->report.retryable = true;
+        persist(job, op_report);
+    }
+    return db_fault_calls();
+}
+
+static void check(struct sim *s)
+{
+    struct op *l = sim_op(s), *counts = sim_op(s), *m;
+
+    sim_ok(s, sim_run(l, CALL_READ, op_run_list));
+    assert_int_equal(l->n, 1);
+    assert_int_equal(l->runs[0].status, RUN_COMPLETED);
+    assert_int_equal(l->runs[0].attempt, 2);
+    assert_int_equal(sim_get_steps(s, l->runs[0].id)->n, 3);
+    sim_ok(s, sim_run(counts, CALL_READ, op_counts));
+    assert_int_equal(counts->id, 1);
+    assert_int_equal(counts->total, 1);
+    m = sim_messages(s, 1);
+    for (size_t i = 0; i < m->n; i++)
+        assert_int_equal(m->messages[i].pos, (int64_t)i + 1);
+    assert_true(str_ends(m->messages[m->n - 1].topic, S(".completed")));
+}
+
+static void every_call_may_fail(void **state)
+{
+    int64_t calls = 1;
+
+    (void)state;
+    for (int64_t k = 1; k <= calls; k++) {
+        struct sim *s = sim_new(false);
+
+        sim_function(s, "{\"id\":\"f\",\"triggers\":[{\"event\":\"e\"}],"
+                        "\"retry\":{\"maxAttempts\":3,\"initialDelayMs\":100}}");
+        sim_worker(s, "w1", "[\"f\"]", 4);
+        calls = story(s, k);
+        db_fault_at(0, ERR_OK);
+        check(s);
+        sim_free(s);
+    }
+    assert_true(calls > 100);
+}
+
+static const struct CMUnitTest tests[] = { cmocka_unit_test(every_call_may_fail) };
+
+SIM_MAIN(tests, NULL)
