@@ -1,0 +1,17 @@
+# Power cuts under the whole engine; it links what the simulator is made of.
+include tests/sim/objects.mk
+
+$(BUILD)/san/power_loss: $(BUILD)/san/tests/power/power_loss.o $(SIM_OBJS) $(SIM_ARCHIVES)
+	@echo "LINK    $@"
+	@$(CC) $(MOLD) $(LDFLAGS_san) -o $@ $(filter %.o,$^) $(SIM_LIBS) $(LIBS)
+
+.PHONY: power power-nightly
+power: $(BUILD)/san/power_loss
+	@echo "POWER   8 seeds"
+	@$<
+
+power-nightly: $(BUILD)/san/power_loss
+	@POWER_SEEDS=300 $<
+
+tests-system: power
+nightly: power-nightly
