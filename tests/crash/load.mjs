@@ -1,6 +1,7 @@
 // Load at full speed against a server that is killed again and again, and the accounts of what it
 // acknowledged. Whoever hears no answer repeats the message, as clients do.
 import http from 'node:http';
+import { until } from '../e2e/lib.mjs';
 
 const NAMES = ['a', 'b', 'c'];
 
@@ -154,7 +155,7 @@ export class Load {
     const { run, has } = this.handed(job);
     const path = `/workers/${worker}/jobs/${job.job_id}`;
     const fence = { execution_seq: job.execution_seq, lease_token: job.lease_token };
-    if (Math.random() < 0.002) return; // a worker that forgets
+    if (Math.random() < 0.002) { await this.late(run, job, path, fence); return; }
     const began = Date.now();
     const ack = await this.insist('PUT', `${path}/ack`, { run_id: run.id, ...fence });
     if (ack.status !== 200) { this.refused(ack, path); return; }
@@ -176,6 +177,15 @@ export class Load {
       tail = [];
     }
     await this.final(run, path, fence, tail, offset);
+  }
+
+  /** A worker that forgets its job and remembers it when others have had it. */
+  async late(run, job, path, fence) {
+    await until(`run ${run.id} to be handed out again`, () => run.seq > job.execution_seq || !this.working);
+    if (run.seq === job.execution_seq) return;
+    const answer = await this.insist('PUT', path, { status: 'completed', output: 'late', ...fence });
+    if (answer.status === 200) this.fault(`${path}: an old fence was accepted`);
+    this.refused(answer, path);
   }
 
   keep(run, steps) {

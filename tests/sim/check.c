@@ -20,6 +20,8 @@ static void idle_job(struct sim *s, const struct db_rows *r)
     if (db_int(r, 4) < run->seq_max)
         violation(s, "run " STR_FMT ": its fence fell to %lld", STR_ARG(text),
                   (long long)db_int(r, 4));
+    run->ready_at = state == JOB_READY ? db_int(r, 2) : 0;
+    run->ready_seq = db_int(r, 4);
     if (now <= s->late_until)
         return;
     if (state == JOB_CLAIMED && db_int(r, 3) <= now - SWEEP_MS - 1)
@@ -167,6 +169,8 @@ static void all_runs(struct sim *s, struct map *hashes)
                       (long long)db_int(&r, 11), (long long)run->runnings);
         if (!run->ended)
             continue;
+        if (db_int(&r, 11) < run->seq_max)
+            violation(s, "run " STR_FMT " forgot who ended it", STR_ARG(id));
         for (int col = 1; col < 14; col++) {
             bool text = (col >= 5 && col <= 7) || col == 13;
             h = mix(h, text ? str_hash(db_str(&r, col)) : (uint64_t)db_int(&r, col));

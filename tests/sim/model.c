@@ -257,6 +257,27 @@ static void check_handed_steps(struct sim *s, const struct m_run *r, const struc
     }
 }
 
+/* Oldest first, over all functions: who waited before and still waits may not be older. */
+static void check_order(struct sim *s, const struct assignment *a)
+{
+    static const struct sql q = { "SELECT run_id, ready_at, execution_seq FROM queue "
+                                  "WHERE state = 0 AND ready_at < $1" };
+    struct db_rows r;
+
+    if (!read_begin(s))
+        return;
+    if (rows_open(s, &q, ARGS(DB_INT(a->claim.job.ready_at)), &r)) {
+        while (db_row(&r)) {
+            const struct m_run *other = model_run(s, db_int(&r, 0));
+
+            if (other->ready_at == db_int(&r, 1) && other->ready_seq == db_int(&r, 2))
+                violation(s, "run %lld was overtaken in the line", (long long)other->id);
+        }
+        rows_close(s, &r);
+    }
+    read_end(s);
+}
+
 void model_assigned(struct sim *s, const struct assignment *a)
 {
     int64_t now = s->clock.virtual_ms, seq = a->claim.job.execution_seq;
@@ -279,6 +300,7 @@ void model_assigned(struct sim *s, const struct assignment *a)
         violation(s, "run " STR_FMT ": attempt %lld, expected %lld", STR_ARG(id),
                   (long long)attempt, (long long)r->attempt_min);
     check_handed_steps(s, r, a);
+    check_order(s, a);
     for (size_t i = 0; i < a->steps_n; i++)
         model_freeze(s, r, a->steps[i].step_id, a->steps[i].output);
     r->seq_max = seq;
@@ -290,6 +312,15 @@ void model_assigned(struct sim *s, const struct assignment *a)
 
 /* ---- what workers say
  * ---------------------------------------------------------------------------- */
+
+/* The segment has been reported just so. */
+static bool same_report(const struct facts *f, enum report_kind kind)
+{
+    if (f->job)
+        return kind != REPORT_PROGRESS && f->reported == (int64_t)kind;
+    return (kind == REPORT_COMPLETED && f->status == RUN_COMPLETED) ||
+           (kind == REPORT_FAILED && f->status == RUN_FAILED);
+}
 
 /* A refusal must have its reason in the rows. */
 static void check_refused(struct sim *s, const struct op *op, const struct facts *f)
@@ -307,8 +338,7 @@ static void check_refused(struct sim *s, const struct op *op, const struct facts
     case ERR_RUN_NOT_RUNNING:
         if (seq < mine || (seq == mine && f->job && f->reported == JOB_OPEN))
             violation(s, "job " STR_FMT " is running and was refused", STR_ARG(id));
-        if (seq == mine && !f->job && op->kind == OP_REPORT &&
-            op->report.kind == REPORT_COMPLETED && f->status == RUN_COMPLETED)
+        if (seq == mine && op->kind == OP_REPORT && same_report(f, op->report.kind))
             violation(s, "job " STR_FMT ": the repeated report was refused", STR_ARG(id));
         break;
     default:

@@ -42,7 +42,8 @@ struct sim_totals {
     int64_t emits, acks, progress, finals, cancels, steps_frozen; /* acknowledged */
     int64_t unknown;                                              /* calls without an answer */
     int64_t crashes, restarts, faults, runs, commits, messages;
-    uint64_t digest; /* of all notes: equal for equal seeds */
+    int64_t kept, dropped, torn; /* unsynced writes at power cuts */
+    uint64_t digest;             /* of all notes: equal for equal seeds */
 };
 
 /* ---- the model: what was acknowledged
@@ -68,8 +69,9 @@ struct m_run {
     int64_t attempt_min, unsure; /* unsure: failure reports without an answer */
     int64_t cancelled;           /* turn in which a cancel was acknowledged */
     bool hashed;
-    int64_t seen;  /* last scan that found its row */
-    uint64_t hash; /* of the whole row and its steps, once terminal */
+    int64_t ready_at, ready_seq; /* in the line when all was idle; 0: it was not */
+    int64_t seen;                /* last scan that found its row */
+    uint64_t hash;               /* of the whole row and its steps, once terminal */
     struct m_step *steps;
 };
 

@@ -385,8 +385,14 @@ void world_free(struct sim *s)
     s->stopping = true;
     if (s->open)
         stop(s);
-    if (s->o.crash == SIM_POWER)
+    if (s->o.crash == SIM_POWER) {
+        struct vfs_torn_stats t = vfs_torn_stats();
+
+        s->totals.kept = t.kept;
+        s->totals.dropped = t.dropped;
+        s->totals.torn = t.torn;
         vfs_torn_tear_down();
+    }
     for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
         file_name(s, suffixes[i], "", name, sizeof(name));
         (void)unlink(name);
