@@ -19,7 +19,8 @@ static const char *const tone_codes[] = {
 
 void out_text(str_t text)
 {
-    fwrite(text.p, 1, text.n, stdout);
+    if (text.n > 0)
+        fwrite(text.p, 1, text.n, stdout);
 }
 
 void out_toned(struct cli *cli, enum tone tone, str_t text)
@@ -118,22 +119,28 @@ static size_t text_width(str_t text)
     return width;
 }
 
-static void print_cell(const struct table *t, struct cell cell, size_t column, const size_t *widths)
+/* No line ends with blanks, also when its last cells are empty. */
+static void print_row(const struct table *t, const struct cell *row, const size_t *widths)
 {
-    out_toned(t->cli, cell.tone, cell.text);
-    if (column + 1 == t->columns) {
-        fputs("\n", stdout);
-        return;
+    size_t n = t->columns;
+
+    while (n > 0 && row[n - 1].text.n == 0)
+        n--;
+    for (size_t k = 0; k < n; k++) {
+        out_toned(t->cli, row[k].tone, row[k].text);
+        for (size_t w = text_width(row[k].text); k + 1 < n && w < widths[k] + 2; w++)
+            fputs(" ", stdout);
     }
-    for (size_t n = text_width(cell.text); n < widths[column] + 2; n++)
-        fputs(" ", stdout);
+    fputs("\n", stdout);
 }
 
 void table_print(const struct table *t)
 {
+    struct cell heads[TABLE_COLUMNS_MAX];
     size_t widths[TABLE_COLUMNS_MAX];
 
     for (size_t k = 0; k < t->columns; k++) {
+        heads[k] = (struct cell){ str_from(t->heads[k]), TONE_PLAIN };
         widths[k] = text_width(str_from(t->heads[k]));
         for (size_t i = 0; i < t->rows; i++) {
             struct cell *cell = &t->cells[i * t->columns + k];
@@ -145,11 +152,9 @@ void table_print(const struct table *t)
                 widths[k] = width;
         }
     }
-    for (size_t k = 0; k < t->columns; k++)
-        print_cell(t, (struct cell){ str_from(t->heads[k]), TONE_PLAIN }, k, widths);
+    print_row(t, heads, widths);
     for (size_t i = 0; i < t->rows; i++)
-        for (size_t k = 0; k < t->columns; k++)
-            print_cell(t, t->cells[i * t->columns + k], k, widths);
+        print_row(t, &t->cells[i * t->columns], widths);
 }
 
 str_t json_text(struct cli *cli, str_t object, const char *key, const char *other_key)

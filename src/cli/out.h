@@ -39,7 +39,7 @@ struct table {
 void table_init(struct table *t, struct cli *cli, const char *const *heads, size_t columns);
 /* A new row to fill; the pointer is valid until the next call. */
 struct cell *table_row(struct table *t);
-/* Two blanks between columns, nothing after the last. */
+/* Two blanks between columns, none at the end of a line. */
 void table_print(const struct table *t);
 
 /* ---- values of JSON answers for people ---- */
