@@ -218,7 +218,9 @@ static inline struct op *sim_messages(struct sim *s, int64_t from)
         int failed = cmocka_run_group_tests_name("SQLite", (tests), NULL, NULL);                   \
                                                                                                    \
         sim_pg_url = (pg_url);                                                                     \
-        if (sim_pg_url == NULL)                                                                    \
+        if (sim_pg_url == NULL) {                                                                  \
+            print_message("NOT RUN: PostgreSQL\n");                                                \
             return failed;                                                                         \
+        }                                                                                          \
         return failed + cmocka_run_group_tests_name("PostgreSQL", (tests), NULL, NULL);            \
     }
