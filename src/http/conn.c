@@ -374,8 +374,21 @@ static void conn_continue(struct conn *conn)
         conn_close(conn);
 }
 
+/* What is left of the time for a body after a further piece of it: body_ms from the head on, and a
+ * millisecond more for each byte, so that who sends steadily may send for long and who drips ends.
+ */
+static int64_t body_left(const struct conn *conn, size_t piece)
+{
+    int64_t max = conn_limits(conn)->body_ms;
+    int64_t left = conn->deadline_ms - conn_now(conn) + (int64_t)piece;
+
+    if (left > max)
+        return max;
+    return left > 0 ? left : 1;
+}
+
 /* A head is complete or a piece of body has come: reads on if the bound on bodies allows. */
-static void conn_body(struct conn *conn, bool first, bool more)
+static void conn_body(struct conn *conn, bool first, int64_t left_ms, bool more)
 {
     if (!request_reserve(conn->r)) {
         conn_set(conn, CONN_FULL, conn_limits(conn)->body_ms);
@@ -383,13 +396,13 @@ static void conn_body(struct conn *conn, bool first, bool more)
         conn_sweep(conn->hl);
         return;
     }
-    conn_set(conn, CONN_BODY, conn_limits(conn)->body_ms);
+    conn_set(conn, CONN_BODY, left_ms);
     if (first && !more && h1_head(conn->r->h1)->expect_continue)
         conn_continue(conn);
 }
 
-/* Acts on what the parser found; more: there are bytes left. */
-static void conn_event(struct conn *conn, enum h1_event event, bool more)
+/* Acts on what the parser found in so many bytes; more: there are bytes left. */
+static void conn_event(struct conn *conn, enum h1_event event, size_t used, bool more)
 {
     const char *detail = NULL;
     int status;
@@ -397,11 +410,11 @@ static void conn_event(struct conn *conn, enum h1_event event, bool more)
     switch (event) {
     case H1_MORE:
         if (conn->state == CONN_BODY)
-            conn_body(conn, false, more);
+            conn_body(conn, false, body_left(conn, used), more);
         return;
     case H1_HEAD:
         request_take_head(conn->r);
-        conn_body(conn, true, more);
+        conn_body(conn, true, conn_limits(conn)->body_ms, more);
         return;
     case H1_DONE:
         conn_dispatch(conn);
@@ -437,7 +450,7 @@ static size_t conn_consume(struct conn *conn, str_t in)
         }
         event = h1_feed(conn->r->h1, str_slice(in, total, in.n), &used);
         total += used;
-        conn_event(conn, event, total < in.n);
+        conn_event(conn, event, used, total < in.n);
     }
     conn->consuming = false;
     return total;
@@ -564,7 +577,7 @@ static void on_sweep(uv_timer_t *timer)
         if (conn->state == CONN_FULL && request_reserve(conn->r)) {
             bool more = conn->ahead_at < conn->ahead_n;
 
-            conn_body(conn, h1_body(conn->r->h1).n == 0, more);
+            conn_body(conn, h1_body(conn->r->h1).n == 0, conn_limits(conn)->body_ms, more);
             conn_resume(conn);
         } else if (conn->deadline_ms <= conn_now(conn)) {
             conn_expired(conn);

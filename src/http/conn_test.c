@@ -72,6 +72,27 @@ static void slow_senders_get_408(void **state)
     fixture_done(&f);
 }
 
+/* Every byte comes in time for the last one, but at this pace the body would take an hour. */
+static void dripped_body_gets_408(void **state)
+{
+    struct fixture f;
+    struct pollfd pfd = { .events = POLLIN };
+    int drips = 0;
+
+    (void)state;
+    fixture_init(&f);
+    f.opts.limits.body_ms = 100;
+    fixture_start(&f);
+    int fd = dial(&f);
+    put(fd, S("POST /echo" HEAD_A "Content-Length: 100000\r\n\r\n"));
+    pfd.fd = fd;
+    while (poll(&pfd, 1, 20) == 0 && drips++ < 250)
+        put(fd, S("x"));
+    assert_in_range(drips, 3, 100);
+    expect_reply(fd, 408, NULL);
+    fixture_done(&f);
+}
+
 /* Every byte comes in time for the last one, but the whole head does not. */
 static void header_deadline_is_for_the_whole_head(void **state)
 {
@@ -434,6 +455,7 @@ int main(void)
         cmocka_unit_test(malformed_request_is_answered_and_closed),
         cmocka_unit_test(refusal_survives_unread_bytes),
         cmocka_unit_test(slow_senders_get_408),
+        cmocka_unit_test(dripped_body_gets_408),
         cmocka_unit_test(header_deadline_is_for_the_whole_head),
         cmocka_unit_test(idle_connection_is_closed_quietly),
         cmocka_unit_test(half_closed_client_gets_its_reply),

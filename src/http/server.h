@@ -13,7 +13,7 @@ struct http_limits {
     size_t body_bytes_max;   /* default 4 MiB; 413 */
     size_t bodies_bytes_max; /* all bodies in flight; default 256 MiB; above it nobody is read */
     int64_t header_ms;       /* to send a head; default 10 s; 408 */
-    int64_t body_ms;         /* between two pieces of a body; default 30 s; 408 */
+    int64_t body_ms;         /* for a body, and 1 ms more a byte; default 30 s; 408 */
     int64_t idle_ms;         /* between requests; default 120 s */
     int64_t write_ms;        /* a client that does not read; default 30 s */
     size_t connections_max;  /* default 20,000 */
