@@ -14,6 +14,7 @@ struct options {
     str_t key_file; /* where the first key goes */
     bool dev, open, metrics;
     int64_t lease_ms, lease_claim_ms, grace_ms, poll_hold_ms;
+    int64_t header_ms, body_ms; /* 0: the server's default */
 };
 
 /* Reads and checks everything. ERR_INVALID, ERR_UNIMPLEMENTED with a text for people. Views point

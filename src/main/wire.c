@@ -206,6 +206,7 @@ static err_t start_http(struct ctx *c, struct server *s, const struct options *o
     struct http_server_opts http = { .host = any_host(),
                                      .port = o->port,
                                      .loops = 2,
+                                     .limits = { .header_ms = o->header_ms, .body_ms = o->body_ms },
                                      .handler = api_handle,
                                      .error_body = api_error_body };
 
