@@ -35,23 +35,28 @@ static void read_row(const struct db_rows *r, struct event *e)
 }
 
 err_t store_events_page(struct ctx *c, const struct event_range *f, int64_t limit,
-                        struct event **out, size_t *n)
+                        struct event **out, size_t *n, bool *cut)
 {
-    bool by_name = f->name.n > 0;
+    bool by_name = f->name.n > 0, full = false;
     struct db_val v[] = { DB_INT(f->from), DB_INT(f->to), DB_TEXT(f->sources), DB_INT(limit),
                           DB_TEXT(f->name) };
     struct event *events;
     struct db_rows r;
-    size_t have = 0;
+    size_t have = 0, bytes = 0;
 
     must(limit > 0);
     events = NEW_N(c->arena, struct event, limit);
     TRY(db_query(c, &pages[by_name][f->ascending],
                  (struct db_args){ v, by_name ? COUNT_OF(v) : COUNT_OF(v) - 1 }, &r));
-    while (have < (size_t)limit && db_row(&r))
-        read_row(&r, &events[have++]);
+    while (have < (size_t)limit && !full && db_row(&r)) {
+        read_row(&r, &events[have]);
+        bytes += events[have].data.n + events[have].metadata.n;
+        have++;
+        full = f->bytes_max > 0 && bytes >= f->bytes_max;
+    }
     TRY(db_end(&r));
     *out = events;
     *n = have;
+    *cut = full;
     return ERR_OK;
 }

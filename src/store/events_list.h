@@ -10,6 +10,8 @@ struct event_range {
     str_t name;       /* empty: all */
     str_t sources;    /* comma list, empty: all */
     bool ascending;
+    size_t bytes_max; /* of payloads; 0: any */
 };
+/* Up to limit events. cut: the page was ended behind the event with which it reached bytes_max. */
 NODISCARD err_t store_events_page(struct ctx *c, const struct event_range *f, int64_t limit,
-                                  struct event **out, size_t *n);
+                                  struct event **out, size_t *n, bool *cut);

@@ -10,6 +10,8 @@
 #define LIMIT_DEFAULT 20
 #define LIMIT_MAX 1000
 #define TOTAL_MAX 10000
+/* A page ends early rather than hold more: many clients may read their pages slowly. */
+#define PAGE_BYTES ((size_t)4 << 20)
 
 static str_t token_of(struct ctx *c, int64_t id)
 {
@@ -74,11 +76,13 @@ static err_t set_total(struct ctx *c, struct event_page *p)
 
 err_t svc_event_list(struct ctx *c, const struct event_filter *f, struct event_page *out)
 {
-    struct event_range range = { .to = INT64_MAX, .name = f->name, .sources = f->sources };
+    struct event_range range = {
+        .to = INT64_MAX, .name = f->name, .sources = f->sources, .bytes_max = PAGE_BYTES
+    };
     int64_t limit = f->limit == 0 ? LIMIT_DEFAULT : f->limit > LIMIT_MAX ? LIMIT_MAX : f->limit;
     struct event_page p = { 0 };
     int64_t key = 0;
-    bool more;
+    bool more, cut = false;
 
     if (f->limit < 0)
         return err_set(c, ERR_INVALID, "limit: must not be negative");
@@ -93,9 +97,9 @@ err_t svc_event_list(struct ctx *c, const struct event_filter *f, struct event_p
         range.from = key + 1 > range.from ? key + 1 : range.from;
         range.ascending = true;
     }
-    TRY(store_events_page(c, &range, limit + 1, &p.events, &p.n));
-    more = p.n > (size_t)limit;
-    if (more)
+    TRY(store_events_page(c, &range, limit + 1, &p.events, &p.n, &cut));
+    more = cut || p.n > (size_t)limit;
+    if (p.n > (size_t)limit)
         p.n = (size_t)limit;
     if (range.ascending)
         reverse(p.events, p.n);

@@ -9,6 +9,7 @@
 #include "svc/registry.h"
 
 #define RECENT 10
+#define RECENT_BYTES ((size_t)4 << 20)
 
 static err_t count_functions(struct ctx *c, int64_t *out)
 {
@@ -44,17 +45,18 @@ static void add_total(struct overview *o, const struct total *t)
 
 err_t svc_overview(struct ctx *c, struct overview *out)
 {
-    const struct event_range newest = { .to = INT64_MAX };
+    const struct event_range newest = { .to = INT64_MAX, .bytes_max = RECENT_BYTES };
     struct overview o = { 0 };
     struct total *totals;
     size_t n;
+    bool cut;
 
     TRY(count_functions(c, &o.functions));
     TRY(store_workers_alive(c, c->now_ms - app_of(c)->worker_ttl_ms, &o.workers));
     TRY(store_totals(c, &totals, &n));
     for (size_t i = 0; i < n; i++)
         add_total(&o, &totals[i]);
-    TRY(store_events_page(c, &newest, RECENT, &o.recent, &o.recent_n));
+    TRY(store_events_page(c, &newest, RECENT, &o.recent, &o.recent_n, &cut));
     *out = o;
     return ERR_OK;
 }
