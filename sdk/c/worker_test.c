@@ -1,4 +1,5 @@
 /* The worker against a server that plays from rules: reports, fences, retries, leases, the end. */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,6 +71,21 @@ static int step_then_sleep(struct ironflow_run *run, void *arg)
     int rc = ironflow_step_run(run, "a", step, arg, NULL);
 
     return rc == IRONFLOW_OK ? ironflow_sleep_until(run, "cool", 1709210096789) : rc;
+}
+
+/* Stops its own worker, once or twice, and goes on. */
+static int stop_inside(struct ironflow_run *run, void *arg)
+{
+    struct scene *s = arg;
+
+    ironflow_worker_stop(s->worker);
+    if (s->calls == 2) {
+        ironflow_worker_stop(s->worker);
+        while (!ironflow_run_lost(run))
+            (void)sched_yield();
+        return IRONFLOW_LOST;
+    }
+    return ironflow_step_run(run, "a", step, s, NULL);
 }
 
 static int broken_output(struct ironflow_run *run, void *arg)
@@ -386,6 +402,30 @@ static void a_late_ack_comes_for_a_long_run(void **state)
     stub_free(s.stub);
 }
 
+static void a_stop_lets_runs_finish(void **state)
+{
+    struct rule rules[] = { ONE_JOB, { 0 } };
+    struct scene s = { 0 };
+
+    (void)state;
+    scene_begin(&s, rules, stop_inside, &each);
+    scene_end(&s, "\"status\":\"completed\",\"output\"", 1, IRONFLOW_OK);
+    assert_int_equal(s.calls, 1);
+    stub_free(s.stub);
+}
+
+static void a_second_stop_abandons_them(void **state)
+{
+    struct rule rules[] = { ONE_JOB, { 0 } };
+    struct scene s = { .calls = 2 };
+
+    (void)state;
+    scene_begin(&s, rules, stop_inside, &each);
+    scene_end(&s, ACK, 1, IRONFLOW_OK);
+    assert_int_equal(stub_count(s.stub, REPORT), 0);
+    stub_free(s.stub);
+}
+
 static void a_client_emits_and_reads_ids(void **state)
 {
     static const enum stub_style styles[] = { STUB_PLAIN, STUB_CHUNKED, STUB_CLOSES };
@@ -455,6 +495,8 @@ int main(void)
         cmocka_unit_test(heartbeats_name_the_jobs),
         cmocka_unit_test(a_late_ack_comes_for_a_long_run),
         cmocka_unit_test(a_short_run_needs_no_ack_when_it_may_be_late),
+        cmocka_unit_test(a_stop_lets_runs_finish),
+        cmocka_unit_test(a_second_stop_abandons_them),
         cmocka_unit_test(a_client_emits_and_reads_ids),
         cmocka_unit_test(unusable_urls_are_refused),
     };
