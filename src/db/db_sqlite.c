@@ -661,6 +661,16 @@ static err_t check_file(struct ctx *c, const struct sqlite_db *d)
     return check_header(c, d, head, st.st_size);
 }
 
+/* A new file is for its owner only: it will hold payloads. SQLite gives its WAL the same mode. What
+ * fails here fails again, with its reason, when SQLite opens the file. */
+static void make_private(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 static err_t take_file(struct ctx *c, struct sqlite_db *d)
 {
     struct stat st = { 0 };
@@ -672,6 +682,7 @@ static err_t take_file(struct ctx *c, struct sqlite_db *d)
             return err_set(c, ERR_PRECONDITION, "database %s is read-only", d->path);
     }
     TRY(db_lock_take(c, str_from(d->path), &d->lock_fd));
+    make_private(d->path);
     return check_file(c, d);
 }
 

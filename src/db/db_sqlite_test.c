@@ -234,6 +234,16 @@ static void a_missing_directory_is_named(void **state)
     assert_refused(f, ERR_PRECONDITION, "No such file or directory");
 }
 
+static void a_new_file_is_private(void **state)
+{
+    struct fix *f = *state;
+    struct stat st;
+
+    create(f, (struct db_opts){ .path = str_from(f->path) });
+    assert_int_equal(stat(f->path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
 static void an_empty_file_is_a_new_database(void **state)
 {
     struct fix *f = *state;
@@ -515,6 +525,7 @@ int main(void)
         T(the_lock_dies_with_its_process),
         T(other_files_are_refused),
         T(a_missing_directory_is_named),
+        T(a_new_file_is_private),
         T(an_empty_file_is_a_new_database),
         T(a_file_cut_short_is_refused),
         T(a_damaged_schema_is_refused),

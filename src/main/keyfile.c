@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/time.h"
 #include "codec/json.h"
 
@@ -67,6 +68,16 @@ static bool write_file(const char *temp, const char *path, str_t text)
     return false;
 }
 
+/* The key of another database is not lost: an older file stays as <path>.old. */
+static void keep_old(struct ctx *c, str_t path)
+{
+    const char *old = str_z(c->arena, str_printf(c->arena, STR_FMT ".old", STR_ARG(path)));
+
+    if (rename(str_z(c->arena, path), old) == 0)
+        log_warn("another database's key file was there; it is kept",
+                 "path=\"" STR_FMT "\" kept=\"%s\"", STR_ARG(path), old);
+}
+
 static void sync_dir(const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -89,6 +100,7 @@ err_t keyfile_write(struct ctx *c, str_t path, str_t key, str_t key_id)
     if (mkdir(str_z(c->arena, dir), 0700) != 0 && errno != EEXIST)
         return err_set(c, ERR_UNAVAILABLE, "cannot create " STR_FMT ": %s", STR_ARG(dir),
                        strerror(errno));
+    keep_old(c, path);
     if (!write_file(str_z(c->arena, temp), str_z(c->arena, path), content(c, key, key_id)))
         return err_set(c, ERR_UNAVAILABLE, "cannot write " STR_FMT ": %s", STR_ARG(path),
                        strerror(errno));

@@ -3,6 +3,7 @@
 
 #include "base/ctx.h"
 
-/* Writes it whole or not at all, mode 0400, replacing an old one; makes its directory (0700) when
+/* Writes it whole or not at all, mode 0400, keeping an old one as
+ * <path>.old; makes its directory (0700) when
  * it is missing. ERR_UNAVAILABLE with the reason. */
 NODISCARD err_t keyfile_write(struct ctx *c, str_t path, str_t key, str_t key_id);

@@ -65,6 +65,8 @@ static void an_old_file_is_replaced(void **state)
     assert_int_equal(keyfile_write(&c, path, S("ifkey_2"), S("ak_2")), ERR_OK);
     assert_true(json_check(content(path), &json, &e));
     assert_member(json, "key", "ifkey_2");
+    assert_true(json_check(content(path_of("key.json.old")), &json, &e));
+    assert_member(json, "key", "ifkey_1");
 }
 
 static void a_missing_directory_is_made_private(void **state)
@@ -95,7 +97,7 @@ static int start(void **state)
 
 static int stop(void **state)
 {
-    static const char *const left[] = { "key.json", "new/key.json", "new", "" };
+    static const char *const left[] = { "key.json", "key.json.old", "new/key.json", "new", "" };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(left); i++)

@@ -141,22 +141,34 @@ static err_t start_txn(struct ctx *c, struct server *s, struct db_conn *writer)
 }
 
 struct boot {
-    str_t key, key_id;
+    str_t path, key, key_id;
+    bool stored;
 };
 
+/* The key is in its file before the commit: a crash between the two leaves a file with a key that the
+ * next start replaces, never a database whose only key nobody knows. */
 static err_t boot_run(struct ctx *c)
 {
     struct boot *b = c->call->arg;
 
     b->key = b->key_id = STR_NULL;
+    b->stored = false;
     TRY(svc_batch_recover(c));
-    return svc_access_bootstrap(c, &b->key, &b->key_id);
+    TRY(svc_access_bootstrap(c, &b->key, &b->key_id));
+    if (b->key.n == 0)
+        return ERR_OK;
+    b->stored = keyfile_write(c, b->path, b->key, b->key_id) == ERR_OK;
+    if (!b->stored)
+        log_error("the bootstrap key file was not written",
+                  "path=\"" STR_FMT "\" error=\"" STR_FMT "\"", STR_ARG(b->path),
+                  STR_ARG(err_text(c, ERR_UNAVAILABLE)));
+    return ERR_OK;
 }
 
 /* Runs what every start does inside the database, and keeps the first key. */
 static err_t bootstrap(struct ctx *c, struct server *s, const struct options *o)
 {
-    struct boot b = { STR_NULL, STR_NULL };
+    struct boot b = { .path = o->key_file };
     struct call call;
     err_t e;
 
@@ -165,15 +177,8 @@ static err_t bootstrap(struct ctx *c, struct server *s, const struct options *o)
     e = txn_run(s->txn, &call);
     if (e != ERR_OK)
         return err_set(c, e, STR_FMT, STR_ARG(err_text(&call.ctx, e)));
-    if (b.key.n == 0)
-        return ERR_OK;
     s->first_key = b.key;
-    e = keyfile_write(c, o->key_file, b.key, b.key_id);
-    s->key_stored = e == ERR_OK;
-    if (e != ERR_OK)
-        log_error("the bootstrap key file was not written",
-                  "path=\"" STR_FMT "\" error=\"" STR_FMT "\"", STR_ARG(o->key_file),
-                  STR_ARG(err_text(c, e)));
+    s->key_stored = b.stored;
     return ERR_OK;
 }
 
