@@ -35,9 +35,6 @@ done
 if [ "${1:-build}" = test ] && ! command -v node >/dev/null 2>&1; then
     missing="$missing nodejs"
 fi
-if [ "${1:-build}" = test ] && ! command -v npm >/dev/null 2>&1; then
-    missing="$missing npm"
-fi
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ]; then
