@@ -121,6 +121,7 @@ err_t api_run_steps(struct ctx *c, struct api_call *a)
             .patched_at = s->patched_at,
             .patched_by = s->patched_by,
             .compensation_for = s->compensation_for,
+            .sleep_until = s->wake_at,
         };
     }
     out->steps_n = n;

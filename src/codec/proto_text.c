@@ -15,6 +15,22 @@ static bool parse_double(str_t s, double *out)
     return s.n > 0 && json_check(s, &s, &e) && json_type(s) == JSON_NUMBER && json_double(s, out);
 }
 
+/* "unknown word "bogus"; expected active, paused or ..." */
+static err_t bad_word(struct ctx *c, const struct pb_field *f, str_t word)
+{
+    const struct pb_enum *e = f->enumeration;
+    struct buf b;
+
+    buf_init_arena(&b, c->arena, 400);
+    buf_printf(&b, "unknown word \"" STR_FMT "\"; expected one of",
+               STR_ARG(str_slice(word, 0, word.n < 60 ? word.n : 60)));
+    for (size_t i = 0; i < e->values_n; i++) {
+        if (e->values[i].number != 0)
+            buf_printf(&b, " " STR_FMT, STR_ARG(e->values[i].rest));
+    }
+    return pb_bad(c, f, str_z(c->arena, buf_str(&b)));
+}
+
 static err_t set_one(struct ctx *c, const struct pb_field *f, str_t text, void *msg)
 {
     int64_t number;
@@ -43,7 +59,7 @@ static err_t set_one(struct ctx *c, const struct pb_field *f, str_t text, void *
         return ERR_OK;
     case PB_KIND_ENUM:
         if (!pb_enum_parse(f->enumeration, text, &value))
-            return pb_bad(c, f, "unknown word");
+            return bad_word(c, f, text);
         *(int32_t *)pb_slot(c->arena, f, msg) = value;
         return ERR_OK;
     case PB_KIND_TIMESTAMP:

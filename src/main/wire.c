@@ -15,6 +15,7 @@
 #include "http/server.h"
 #include "jobs/jobs.h"
 #include "main/keyfile.h"
+#include "store/ids.h"
 #include "store/migrations.h"
 #include "store/nodes.h"
 #include "svc/access.h"
@@ -99,24 +100,31 @@ static err_t open_database(struct ctx *c, struct server *s, const struct options
     return db_migrate(c, *writer, store_migrations, store_migrations_n);
 }
 
-/* The part of new ids that tells apart who made them. A file has one server; those that share a
- * PostgreSQL are counted, so that ids can only meet after as many starts as there are numbers. */
-static err_t id_slot(struct ctx *c, const struct server *s, struct db_conn *conn, int64_t *out)
+/* Where new ids begin: after every id in use, also when the clock went back, and, among the servers
+ * of one PostgreSQL, in a slot of this start's own; slots repeat after as many starts as there are.
+ */
+static err_t id_origin(struct ctx *c, const struct server *s, struct txn_opts *t)
 {
     int64_t number = 0;
+
+    TRY(store_id_last(c, &t->id_last));
+    if (s->app.db_kind == DB_PG)
+        TRY(store_node_number(c, &number));
+    t->slot = number * PG_THREADS % ID_SLOTS;
+    return ERR_OK;
+}
+
+static err_t id_origin_tx(struct ctx *c, const struct server *s, struct db_conn *conn,
+                          struct txn_opts *t)
+{
     err_t e;
 
-    if (s->app.db_kind != DB_PG)
-        return ERR_OK;
     TRY(db_begin(c, conn, true));
-    e = store_node_number(c, &number);
-    if (e != ERR_OK) {
-        db_rollback(c);
-        return e;
-    }
-    TRY(db_commit(c));
-    *out = number * PG_THREADS % ID_SLOTS;
-    return ERR_OK;
+    e = id_origin(c, s, t);
+    if (e == ERR_OK)
+        return db_commit(c);
+    db_rollback(c);
+    return e;
 }
 
 /* SQLite: two readers beside the writer. PostgreSQL: executors. */
@@ -129,7 +137,7 @@ static err_t start_txn(struct ctx *c, struct server *s, struct db_conn *writer)
         .hooks = { svc_batch_begin, svc_batch_before_commit, svc_batch_after, on_signal, on_fatal },
         .app = &s->app,
     };
-    err_t e = id_slot(c, s, writer, &t.slot);
+    err_t e = id_origin_tx(c, s, writer, &t);
 
     if (e != ERR_OK) {
         db_conn_close(writer);
@@ -145,7 +153,7 @@ struct boot {
     bool stored;
 };
 
-/* The key is in its file before the commit: a crash between the two leaves a file with a key that the
+/* The key is in its file before the commit: a crash between the two leaves a file whose key the
  * next start replaces, never a database whose only key nobody knows. */
 static err_t boot_run(struct ctx *c)
 {

@@ -237,6 +237,7 @@ test('C54 D87 D88 C60 a sleep parks the run and wakes not before its time', asyn
   assert.deepEqual([run.status, run.pause_reason], ['paused', 'sleep']);
   let steps = (await s.rest('GET', `/runs/${id}/steps`)).body.steps;
   assert.deepEqual(steps.map((x) => [x.name, x.step_type, x.status]), [['a', 'invoke', 'completed'], ['nap:time', 'sleep', 'sleeping']]);
+  assert.equal(Date.parse(steps[1].sleep_until), wake);
   const next = await take(f);
   assert.ok(Date.now() >= wake, `${wake - Date.now()} ms early`);
   assert.ok(Date.now() < wake + 1000);
