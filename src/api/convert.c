@@ -6,6 +6,9 @@
 #include "svc/registry.h"
 #include "svc/runs.h"
 
+/* The most that inputs and outputs of one answer may hold together. */
+#define PAGE_BYTES_MAX ((size_t)128 << 20)
+
 str_t api_id(struct ctx *c, enum id_kind kind, int64_t id)
 {
     return id == 0 ? STR_NULL : id_text(c->arena, kind, id);
@@ -106,6 +109,7 @@ static void run_fill(struct ctx *c, const struct registry *reg, const struct run
 err_t api_runs(struct ctx *c, const struct run *runs, size_t n, struct pb_run *out)
 {
     const struct registry *reg = NULL;
+    size_t bytes = 0;
 
     TRY(svc_registry(c, &reg));
     for (size_t i = 0; i < n; i++) {
@@ -113,6 +117,10 @@ err_t api_runs(struct ctx *c, const struct run *runs, size_t n, struct pb_run *o
 
         run_fill(c, reg, &runs[i], &out[i]);
         TRY(svc_run_input(c, &runs[i], &e));
+        bytes += e.data.n + runs[i].output.n;
+        if (bytes > PAGE_BYTES_MAX)
+            return err_set(c, ERR_TOO_LARGE, "runs: the page holds more than %zu MiB, lower limit",
+                           PAGE_BYTES_MAX >> 20);
         out[i].input = e.data;
         out[i].event_name = e.name;
     }

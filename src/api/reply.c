@@ -133,7 +133,8 @@ static err_t render(struct api_call *a, struct reply *r)
     else
         pb_to_json(&b, a->out_desc, a->out, style_of(a));
     if (b.full)
-        return err_set(c, ERR_INTERNAL, "the answer is larger than %zu bytes", BODY_MAX);
+        return err_set(c, ERR_TOO_LARGE,
+                       "the answer is larger than %zu MiB: ask for a smaller page", BODY_MAX >> 20);
     r->res.body = buf_str(&b);
     return ERR_OK;
 }

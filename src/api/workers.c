@@ -8,6 +8,8 @@
 #include "base/mem.h"
 
 enum { JOBS_DEFAULT = 10, STEPS_MAX = 500 };
+/* An answer that carries more than this gives no further job: the rest goes back into the queue. */
+#define POLL_BYTES ((size_t)16 << 20)
 
 static err_t ok(struct api_call *a, str_t word)
 {
@@ -140,7 +142,8 @@ err_t api_worker_heartbeat(struct ctx *c, struct api_call *a)
 struct poll {
     struct claim *claims;
     size_t n;
-    bool list; /* the caller wants {"jobs":[...]} */
+    size_t given; /* so many of them, the first ones, are in the answer */
+    bool list;    /* the caller wants {"jobs":[...]} */
 };
 
 static void job_out(struct ctx *c, const struct assignment *as, struct pb_rest_job *out)
@@ -183,13 +186,16 @@ static void job_out(struct ctx *c, const struct assignment *as, struct pb_rest_j
 static err_t poll_load(struct ctx *c)
 {
     struct api_call *a = api_call_of(c);
-    const struct poll *p = a->state;
+    struct poll *p = a->state;
     struct assignment *list = NULL;
     struct pb_rest_job *jobs = NEW_N(c->arena, struct pb_rest_job, p->n);
     struct pb_rest_job_list *out;
+    size_t n = p->n;
 
-    TRY(svc_worker_assignments(c, p->claims, p->n, &list));
-    for (size_t i = 0; i < p->n; i++)
+    p->given = 0;
+    TRY(svc_worker_assignments_upto(c, p->claims, &n, POLL_BYTES, &list));
+    p->given = n;
+    for (size_t i = 0; i < n; i++)
         job_out(c, &list[i], &jobs[i]);
     if (!p->list) {
         a->out_desc = &pb_rest_job_desc;
@@ -198,7 +204,7 @@ static err_t poll_load(struct ctx *c)
     }
     out = pb_new(c->arena, &pb_rest_job_list_desc);
     out->jobs = jobs;
-    out->jobs_n = p->n;
+    out->jobs_n = n;
     a->out = out;
     return ERR_OK;
 }
@@ -234,7 +240,7 @@ struct held_claims {
     struct arena arena;
     struct call call;
     struct claim *claims;
-    size_t n;
+    size_t n, given;
 };
 
 static void keep(struct arena *a, str_t *s)
@@ -254,6 +260,7 @@ struct held_claims *api_claims_keep(const struct api_call *a)
     arena_init(&h->arena);
     h->claims = NEW_N(&h->arena, struct claim, p->n);
     h->n = p->n;
+    h->given = p->given;
     for (size_t i = 0; i < p->n; i++) {
         struct run *r = &h->claims[i].run;
 
@@ -296,6 +303,10 @@ void api_claims_settle(struct api *api, struct held_claims *h, bool delivered)
     if (!h)
         return;
     if (delivered) {
+        h->claims += h->given;
+        h->n -= h->given;
+    }
+    if (h->n == 0) {
         claims_free(h);
         return;
     }

@@ -196,17 +196,35 @@ static err_t assignment_load(struct ctx *c, const struct registry *reg, struct a
     return ERR_OK;
 }
 
+static size_t assignment_bytes(const struct assignment *a)
+{
+    size_t bytes = a->event.data.n + a->event.metadata.n;
+
+    for (size_t i = 0; i < a->steps_n; i++)
+        bytes += a->steps[i].output.n;
+    return bytes;
+}
+
+err_t svc_worker_assignments_upto(struct ctx *c, const struct claim *claims, size_t *n,
+                                  size_t bytes_max, struct assignment **out)
+{
+    struct assignment *list = NEW_N(c->arena, struct assignment, *n + 1);
+    const struct registry *reg = NULL;
+    size_t have = 0, bytes = 0;
+
+    TRY(svc_registry(c, &reg));
+    while (have < *n && bytes < bytes_max) {
+        list[have].claim = claims[have];
+        TRY(assignment_load(c, reg, &list[have]));
+        bytes += assignment_bytes(&list[have++]);
+    }
+    *n = have;
+    *out = list;
+    return ERR_OK;
+}
+
 err_t svc_worker_assignments(struct ctx *c, const struct claim *claims, size_t n,
                              struct assignment **out)
 {
-    struct assignment *list = NEW_N(c->arena, struct assignment, n + 1);
-    const struct registry *reg = NULL;
-
-    TRY(svc_registry(c, &reg));
-    for (size_t i = 0; i < n; i++) {
-        list[i].claim = claims[i];
-        TRY(assignment_load(c, reg, &list[i]));
-    }
-    *out = list;
-    return ERR_OK;
+    return svc_worker_assignments_upto(c, claims, &n, SIZE_MAX, out);
 }

@@ -41,7 +41,11 @@ struct assignment {
     size_t steps_n;
     int64_t step_base;
 };
-/* READ. Loads what the assignments of the claims carry. */
+/* READ. Loads what the assignments of the claims carry, in order, and ends behind the one with
+ * which their payloads reach bytes_max; *n becomes their number. */
+NODISCARD err_t svc_worker_assignments_upto(struct ctx *c, const struct claim *claims, size_t *n,
+                                            size_t bytes_max, struct assignment **out);
+/* The same for all of them. */
 NODISCARD err_t svc_worker_assignments(struct ctx *c, const struct claim *claims, size_t n,
                                        struct assignment **out);
 
