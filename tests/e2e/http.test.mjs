@@ -282,6 +282,29 @@ test('slow readers of large lists cost bounded memory and disturb nobody', async
   assert.deepEqual(seen, Array.from({ length: 30 }, (_, i) => 29 - i), 'pages shortened by size neither skip nor repeat');
 });
 
+test('a poll for more than fits into an answer gets what fits; the rest is handed out next', async (t) => {
+  const r = await Server.start({ bin: releaseBin });
+  t.after(() => r.stop());
+  await r.register('fat', 'fat.go');
+  const w = await r.worker('fat', ['fat'], { max_concurrent_jobs: 500 });
+  const data = 'p'.repeat(3 << 20), ids = [];
+  for (let i = 0; i < 95; i++) ids.push((await r.rest('POST', '/events', { name: 'fat.go', data })).body.run_ids[0]);
+  const before = residentMiB(r.child.pid), got = [];
+  await until('every run', async () => {
+    const polled = await w.poll(200);
+    assert.equal(polled.status, 200, polled.text.slice(0, 300));
+    assert.ok(polled.text.length < 40 << 20, `${polled.text.length} bytes`);
+    got.push(...polled.body.jobs.map((j) => j.run_id));
+    return got.length >= 95;
+  });
+  assert.deepEqual(got, ids, 'oldest first, each once');
+  assert.ok(residentMiB(r.child.pid) - before < 300);
+  const all = await r.rest('GET', '/runs?limit=1000');
+  assert.deepEqual([all.status, all.body.code], [413, 'resource_exhausted']);
+  assert.match(all.body.message, /limit/);
+  assert.equal((await r.rest('GET', '/runs?limit=20')).body.count, 20);
+});
+
 test('2,000 idle connections cost little and the next request is served at once', async (t) => {
   const r = await Server.start({ bin: releaseBin });
   t.after(() => r.stop());
