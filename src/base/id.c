@@ -14,7 +14,7 @@
 #define DIGITS 13
 
 static const str_t prefixes[ID_KIND_COUNT] = {
-    [ID_RUN] = { "run_", 4 }, [ID_EVENT] = { "evt_", 4 },  [ID_STEP] = { "step_", 5 },
+    [ID_RUN] = { "run_", 4 }, [ID_EVENT] = { "evt_", 4 }, [ID_STEP] = { "step_", 5 },
     [ID_JOB] = { "job_", 4 }, [ID_OUTBOX] = { "ob_", 3 },
 };
 

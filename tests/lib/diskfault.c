@@ -4,9 +4,9 @@
  *     <what> <suffix>
  *
  * where <what> is `full` (writing and growing: ENOSPC), `sync` (fsync and fdatasync: EIO), `read`
- * (reading: EIO), `write` (writing: EIO) or `readonly` (opening for writing: EROFS), and <suffix> is
- * what the path must end in, such as `.db` or `-wal`. Files whose path does not hold DISKFAULT_DB
- * are never touched. DISKFAULT_NO_IPV6 makes the machine one without IPv6. */
+ * (reading: EIO), `write` (writing: EIO) or `readonly` (opening for writing: EROFS), and <suffix>
+ * is what the path must end in, such as `.db` or `-wal`. Files whose path does not hold
+ * DISKFAULT_DB are never touched. DISKFAULT_NO_IPV6 makes the machine one without IPv6. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
