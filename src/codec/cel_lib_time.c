@@ -1,0 +1,158 @@
+/* The parts of timestamps, in UTC or at a fixed offset, and of durations. */
+#include "codec/cel_priv.h"
+
+#define DAY 86400
+
+/* "UTC", "+02:00", "-09:30", "02:00": seconds to add. */
+static bool zone(str_t s, int64_t *out)
+{
+    int64_t sign = 1;
+
+    *out = 0;
+    if (str_eq(s, S("UTC")) || str_eq(s, S("Z")) || str_eq(s, S("GMT")))
+        return true;
+    if (s.n == 6 && (s.p[0] == '+' || s.p[0] == '-')) {
+        sign = s.p[0] == '-' ? -1 : 1;
+        s = str_slice(s, 1, s.n);
+    }
+    if (s.n != 5 || s.p[2] != ':')
+        return false;
+    for (size_t i = 0; i < 5; i++)
+        if (i != 2 && (s.p[i] < '0' || s.p[i] > '9'))
+            return false;
+    *out = sign * (((s.p[0] - '0') * 10 + s.p[1] - '0') * 3600 +
+                   ((s.p[3] - '0') * 10 + s.p[4] - '0') * 60);
+    return true;
+}
+
+enum part { YEAR, MONTH, DAY_OF_MONTH, DAY_OF_WEEK, DAY_OF_YEAR, HOURS, MINUTES, SECONDS, MILLIS };
+
+/* The parts of a date that depend on the calendar; days since 1970. */
+static int64_t calendar(int64_t days, enum part part)
+{
+    int64_t era_days = days + 719468 + 146097; /* since 0000-03-01, one cycle more: positive */
+    int64_t era = era_days / 146097, doe = era_days % 146097;
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100); /* from March on */
+    int64_t mp = (5 * doy + 2) / 153, month = mp < 10 ? mp + 2 : mp - 10;
+    int64_t year = yoe + era * 400 - 400 + (month < 2);
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+
+    if (part == YEAR)
+        return year;
+    if (part == MONTH)
+        return month;
+    if (part == DAY_OF_MONTH)
+        return doy - (153 * mp + 2) / 5;
+    return month < 2 ? doy - 306 : doy + 59 + leap;
+}
+
+static struct cel_value time_part(const struct cel_value *a, size_t n, enum part part)
+{
+    int64_t offset = 0, seconds, days;
+
+    if (n > 1 && a[1].type != CEL_STRING)
+        return cel_no_overload();
+    if (n > 1 && !zone(a[1].s, &offset))
+        return cel_error("unknown time zone (UTC or a fixed offset such as +02:00)");
+    seconds = a->time.seconds + offset - (int64_t)-DAY * 800000; /* positive */
+    days = seconds / DAY - 800000;
+    seconds %= DAY;
+    switch (part) {
+    case YEAR:
+    case MONTH:
+    case DAY_OF_MONTH:
+    case DAY_OF_YEAR:
+        return cel_int(calendar(days, part));
+    case DAY_OF_WEEK:
+        return cel_int((days + 4 + 7 * 200000) % 7);
+    case HOURS:
+        return cel_int(seconds / 3600);
+    case MINUTES:
+        return cel_int(seconds / 60 % 60);
+    case SECONDS:
+        return cel_int(seconds % 60);
+    case MILLIS:
+        return cel_int(a->time.nanos / 1000000);
+    }
+    return cel_no_overload();
+}
+
+static struct cel_value part_of(const struct cel_value *a, size_t n, enum part part)
+{
+    if (a->type == CEL_TIMESTAMP)
+        return time_part(a, n, part);
+    if (a->type != CEL_DURATION || n > 1)
+        return cel_no_overload();
+    if (part == HOURS)
+        return cel_int(a->i / 3600000000000);
+    if (part == MINUTES)
+        return cel_int(a->i / 60000000000);
+    if (part == SECONDS)
+        return cel_int(a->i / 1000000000);
+    return part == MILLIS ? cel_int(a->i % 1000000000 / 1000000) : cel_no_overload();
+}
+
+struct cel_value cel_fn_year(struct cel_run *r, const struct cel_value *a, size_t n)
+{
+    (void)r;
+    return part_of(a, n, YEAR);
+}
+
+struct cel_value cel_fn_month(struct cel_run *r, const struct cel_value *a, size_t n)
+{
+    (void)r;
+    return part_of(a, n, MONTH);
+}
+
+struct cel_value cel_fn_date(struct cel_run *r, const struct cel_value *a, size_t n)
+{
+    struct cel_value v = part_of(a, n, DAY_OF_MONTH);
+
+    (void)r;
+    if (v.type == CEL_INT)
+        v.i++;
+    return v;
+}
+
+struct cel_value cel_fn_day_of_month(struct cel_run *r, const struct cel_value *a, size_t n)
+{
+    (void)r;
+    return part_of(a, n, DAY_OF_MONTH);
+}
+
+struct cel_value cel_fn_day_of_week(struct cel_run *r, const struct cel_value *a, size_t n)
+{
+    (void)r;
+    return part_of(a, n, DAY_OF_WEEK);
+}
+
+struct cel_value cel_fn_day_of_year(struct cel_run *r, const struct cel_value *a, size_t n)
+{
+    (void)r;
+    return part_of(a, n, DAY_OF_YEAR);
+}
+
+struct cel_value cel_fn_hours(struct cel_run *r, const struct cel_value *a, size_t n)
+{
+    (void)r;
+    return part_of(a, n, HOURS);
+}
+
+struct cel_value cel_fn_minutes(struct cel_run *r, const struct cel_value *a, size_t n)
+{
+    (void)r;
+    return part_of(a, n, MINUTES);
+}
+
+struct cel_value cel_fn_seconds(struct cel_run *r, const struct cel_value *a, size_t n)
+{
+    (void)r;
+    return part_of(a, n, SECONDS);
+}
+
+struct cel_value cel_fn_millis(struct cel_run *r, const struct cel_value *a, size_t n)
+{
+    (void)r;
+    return part_of(a, n, MILLIS);
+}
