@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-_Noreturn void must_fail(const char *file, int line, const char *expr)
+void must_fail(const char *file, int line, const char *expr)
 {
     fprintf(stderr, "ironflow: bug: %s:%d: must(%s)\n", file, line, expr);
     abort();

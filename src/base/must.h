@@ -1,7 +1,7 @@
 /* Statements about our own code, the result attribute, and scope-bound cleanup. */
 #pragma once
 
-_Noreturn void must_fail(const char *file, int line, const char *expr);
+void must_fail(const char *file, int line, const char *expr) __attribute__((noreturn));
 
 /* States what only our own bug can break; stays on in release builds. Nothing that a client, a disk
  * or a peer sends may reach one. */
