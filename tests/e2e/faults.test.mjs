@@ -375,7 +375,8 @@ test('PostgreSQL is away for a while: 503 at once, unready, then it goes on', on
   t.after(() => s.stop());
   const e = new Emitter(s, 'away.go');
   await e.many(10);
-  const held = s.worker('w', ['nothing']).then((w) => w.poll(1).catch((x) => ({ status: 0, text: String(x) })));
+  const w = await s.worker('w', ['nothing']);
+  const held = w.poll(1).catch((x) => ({ status: 0, text: String(x) }));
   await pg.down();
   await until('unready', async () => (await s.rest('GET', '/ready')).status === 503);
   const start = Date.now();
@@ -469,4 +470,17 @@ test('two servers with the same node id never make the same id', onPg, async (t)
     const all = await Promise.all(Array.from({ length: 200 }, (_, i) => (i % 2 ? a : b).rest('POST', '/events', { name: 'twin.go' })));
     assert.deepEqual(all.filter((r) => r.status !== 200).map((r) => r.text), []);
   }
+});
+
+test('three servers start at once on an empty PostgreSQL: all serve, one made the key', onPg, async (t) => {
+  const pg = await Cluster.start(t);
+  const all = [1, 2, 3].map(() => { const s = new Server({ dev: false }); s.pg = pg.url; t.after(() => s.stop()); return s; });
+  await Promise.all(all.map((s) => s.launch()));
+  const withKey = all.filter((s) => s.key);
+  assert.equal(withKey.length, 1, all.map((s) => s.stderr).join('\n'));
+  for (const s of all) {
+    s.key = withKey[0].key;
+    assert.equal((await s.rest('GET', '/functions')).status, 200);
+  }
+  assert.equal(await pg.sql("SELECT count(*) FROM api_keys"), '1');
 });

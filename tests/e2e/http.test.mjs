@@ -362,6 +362,37 @@ test('200 cancels race 200 completions: one of them wins, and each reply tells w
   }
 });
 
+test('50 connections emit with one key: one event, one answer; another body changes nothing', async () => {
+  await s.register('one-key', 'one.key');
+  for (const round of [1, 2, 3]) {
+    const answers = await times(50, (i) => post({ name: 'one.key', data: { i }, idempotency_key: `one-${round}` }));
+    assert.ok(answers.every((a) => a.status === 200), answers.map((a) => a.text).join('\n'));
+    assert.equal(new Set(answers.map((a) => a.text)).size, 1);
+    assert.equal(await count('one.key'), round);
+  }
+  assert.equal((await s.rest('GET', '/runs?function_id=one-key')).body.total_count, 3);
+});
+
+test('SIGTERM with held polls, half requests and slow readers: answered or cut, and gone at once', async (t) => {
+  const r = await Server.start({ env: { IRONFLOW_POLL_HOLD_MS: '60000' } });
+  t.after(() => r.stop());
+  await r.register('end', 'end.go');
+  await r.worker('end', ['end']);
+  const polls = await times(30, async () => { const c = await Socket.open(r.port); await c.write(request('GET', `${V1}/workers/end/jobs?available=1`)); return c; });
+  const idle = await times(20, () => Socket.open(r.port));
+  const half = await Socket.open(r.port);
+  await half.write(request('POST', `${V1}/events`, { headers: { 'Content-Length': 1000, 'Content-Type': 'application/json' } }) + '{');
+  await r.rest('POST', '/events', { name: 'big', data: 'x'.repeat(3 << 20) });
+  const slow = await Socket.open(r.port, { reading: false });
+  await slow.write(request('GET', `${V1}/events?name=big`));
+  const started = Date.now();
+  r.child.kill('SIGTERM');
+  assert.deepEqual(await until('the exit', () => r.ended, 12000), { code: 0, signal: null });
+  assert.ok(Date.now() - started < 5000, `${Date.now() - started} ms to stop`);
+  for (const c of polls) assert.deepEqual(c.statuses(), [204], c.text);
+  for (const c of [...idle, half, slow, ...polls]) c.close();
+});
+
 test('20 connections register the same new function: exactly one created it, one version', async () => {
   for (let round = 0; round < 5; round++) {
     const answers = await times(20, () => s.rpc('RegisterFunction', { id: `once-${round}`, triggers: [{ event: 'once.go' }] }));
