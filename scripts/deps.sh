@@ -3,7 +3,7 @@
 # there. Usage: scripts/deps.sh build | test
 set -eu
 
-build="gcc make pkg-config ccache mold libc6-dev libuv1-dev libsqlite3-dev libpq-dev libssl-dev
+build="gcc make pkg-config ccache mold libc6-dev libuv1-dev libnghttp2-dev libsqlite3-dev libpq-dev libssl-dev
 libcurl4-openssl-dev node-llhttp"
 test="$build libcmocka-dev postgresql curl jq procps clang libclang-rt-14-dev clang-format clang-tidy
 cppcheck sqlite3"

@@ -1,7 +1,8 @@
-/* One connection: reads bytes, chooses the protocol by the first of them, feeds the parser, hands
- * whole requests to the handler one at a time and writes the replies. It belongs to its loop's
- * thread. What arrives while a request is handled waits in a bounded read-ahead; reading goes on
- * until that is full, because it is how we learn that the client went away. */
+/* One connection: reads bytes, chooses the protocol by the first of them (HTTP/2 goes to h2_conn),
+ * feeds the parser, hands whole requests to the handler one at a time and writes the replies. It
+ * belongs to its loop's thread. What arrives while a request is handled waits in a bounded
+ * read-ahead; reading goes on until that is full, because it is how we learn that the client went
+ * away. */
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "http/h2.h"
 #include "http/http_priv.h"
 
 #define READ_BYTES ((size_t)64 << 10)
@@ -25,12 +27,12 @@ static void conn_resume(struct conn *conn);
 static void conn_input(struct conn *conn, str_t in);
 static void conn_fail(struct conn *conn, int status, const char *detail);
 
-static int64_t conn_now(const struct conn *conn)
+int64_t conn_now(const struct conn *conn)
 {
     return (int64_t)uv_now(loop_uv(conn->hl->loop));
 }
 
-static void conn_set(struct conn *conn, enum conn_state state, int64_t timeout_ms)
+void conn_set(struct conn *conn, enum conn_state state, int64_t timeout_ms)
 {
     if (conn->state == CONN_FULL)
         conn->hl->full_n--;
@@ -40,7 +42,7 @@ static void conn_set(struct conn *conn, enum conn_state state, int64_t timeout_m
     conn->deadline_ms = timeout_ms > 0 ? conn_now(conn) + timeout_ms : INT64_MAX;
 }
 
-static const struct http_limits *conn_limits(const struct conn *conn)
+const struct http_limits *conn_limits(const struct conn *conn)
 {
     return &conn->hl->server->o.limits;
 }
@@ -52,6 +54,7 @@ static void on_closed(uv_handle_t *handle)
     struct conn *conn = handle->data;
 
     atomic_fetch_sub(&conn->hl->server->connections, 1);
+    h2_free(conn->h2);
     mem_free(conn->ahead);
     mem_free(conn);
 }
@@ -63,10 +66,7 @@ static void conn_orphan(struct conn *conn)
 
     r->conn = NULL;
     r->req.gone = true;
-    if (!r->notified && r->req.on_gone != NULL) {
-        r->notified = true;
-        r->req.on_gone(&r->req);
-    }
+    request_notify(r);
 }
 
 void conn_close(struct conn *conn)
@@ -84,10 +84,14 @@ void conn_close(struct conn *conn)
         conn->next->prev = conn->prev;
     /* conn->next stays: a sweep may stand on this one. */
     uv_close((uv_handle_t *)&conn->tcp, on_closed);
-    if (was == CONN_BUSY)
+    if (was == CONN_H2) {
+        h2_sleep(conn);
+        h2_closed(conn->h2);
+    } else if (was == CONN_BUSY || was == CONN_STREAM) {
         conn_orphan(conn);
-    else if (was != CONN_WRITE && conn->r != NULL) /* in CONN_WRITE on_written frees it */
+    } else if (was != CONN_WRITE && conn->r != NULL) { /* in CONN_WRITE on_written frees it */
         request_free(conn->r);
+    }
     if (was != CONN_WRITE)
         conn->r = NULL;
 }
@@ -119,11 +123,12 @@ static void conn_eof(struct conn *conn)
         conn_fail(conn, 400, "the request ended before it was complete");
         return;
     case CONN_BUSY:
+    case CONN_STREAM:
         r->req.half_closed = true;
-        if (!r->notified && r->req.on_gone != NULL) {
-            r->notified = true;
-            r->req.on_gone(&r->req);
-        }
+        request_notify(r);
+        return;
+    case CONN_H2:
+        h2_eof(conn);
         return;
     case CONN_FULL:
     case CONN_WRITE:
@@ -147,7 +152,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         conn_input(conn, (str_t){ buf->base, (size_t)n });
 }
 
-static void conn_read(struct conn *conn, bool on)
+void conn_read(struct conn *conn, bool on)
 {
     uv_stream_t *stream = (uv_stream_t *)&conn->tcp;
 
@@ -210,7 +215,7 @@ void conn_drop(struct conn *conn)
 
 /* After the last reply: shut our side and read on for a while, since closing with unread bytes
  * would make the kernel reset the connection and take the reply away from the client. */
-static void conn_linger(struct conn *conn)
+void conn_linger(struct conn *conn)
 {
     uv_os_fd_t fd;
 
@@ -227,10 +232,12 @@ static void conn_linger(struct conn *conn)
 }
 
 /* The reply is with the kernel. */
-static void conn_sent(struct conn *conn)
+void conn_sent(struct conn *conn)
 {
-    request_free(conn->r);
-    conn->r = NULL;
+    if (conn->r != NULL) {
+        request_free(conn->r);
+        conn->r = NULL;
+    }
     if (conn->close_after) {
         conn_linger(conn);
         return;
@@ -322,9 +329,10 @@ bool http_reply(struct http_req *req, const struct http_res *res)
     struct request *r = (struct request *)req;
     struct conn *conn = r->conn;
 
-    must(r->dispatched);
-    r->dispatched = false;
-    atomic_fetch_sub(&r->hl->server->busy, 1);
+    must(!r->streams);
+    if (r->h2 != NULL)
+        return h2_reply(r, res);
+    request_answered(r);
     if (conn == NULL) {
         request_free(r);
         return false;
@@ -353,13 +361,18 @@ static void conn_fail(struct conn *conn, int status, const char *detail)
 static void conn_dispatch(struct conn *conn)
 {
     struct request *r = conn->r;
-    struct http_server *s = conn->hl->server;
+    str_t body = h1_body(r->h1);
 
-    r->req.body = h1_body(r->h1);
-    r->dispatched = true;
     conn_set(conn, CONN_BUSY, 0);
-    atomic_fetch_add(&s->busy, 1);
-    s->o.handler(&r->req, s->o.arg);
+    if (!r->req.streaming) {
+        r->req.body = body;
+        request_dispatch(r);
+        return;
+    }
+    request_dispatch(r);
+    if (conn->r == r && (conn->state == CONN_BUSY || conn->state == CONN_STREAM) &&
+        r->req.on_data != NULL)
+        r->req.on_data(&r->req, body, true);
 }
 
 /* The body may be read now: says so to a client that asked. The 25 bytes are dropped when the
@@ -404,6 +417,7 @@ static void conn_body(struct conn *conn, bool first, int64_t left_ms, bool more)
 /* Acts on what the parser found in so many bytes; more: there are bytes left. */
 static void conn_event(struct conn *conn, enum h1_event event, size_t used, bool more)
 {
+    const struct http_server *s = conn->hl->server;
     const char *detail = NULL;
     int status;
 
@@ -414,6 +428,8 @@ static void conn_event(struct conn *conn, enum h1_event event, size_t used, bool
         return;
     case H1_HEAD:
         request_take_head(conn->r);
+        if (s->o.wants_stream != NULL)
+            conn->r->req.streaming = s->o.wants_stream(&conn->r->req, s->o.arg);
         conn_body(conn, true, conn_limits(conn)->body_ms, more);
         return;
     case H1_DONE:
@@ -513,12 +529,21 @@ static void conn_input(struct conn *conn, str_t in)
         conn_input_h1(conn, in);
         return;
     }
+    if (conn->proto == PROTO_H2) {
+        h2_read(conn, in);
+        return;
+    }
     while (i < in.n && k < PREFACE_N && in.p[i] == preface[k]) {
         i++;
         k++;
     }
     if (k == PREFACE_N) {
-        conn_fail(conn, 505, "HTTP/2 is not spoken here yet");
+        conn->proto = PROTO_H2;
+        conn_set(conn, CONN_H2, 0);
+        conn->h2 = h2_new(conn);
+        h2_read(conn, (str_t){ preface, k });
+        if (i < in.n && conn->state == CONN_H2)
+            h2_read(conn, str_slice(in, i, in.n));
     } else if (i == in.n) {
         if (conn->preface_n == 0)
             conn_set(conn, CONN_HEAD, conn_limits(conn)->header_ms);
@@ -558,14 +583,26 @@ static void conn_expired(struct conn *conn)
         }
         conn_close(conn);
         return;
+    case CONN_STREAM:
+        stream_expired(conn);
+        return;
     case CONN_IDLE:
     case CONN_LINGER:
         conn_close(conn);
         return;
     case CONN_BUSY:
+    case CONN_H2: /* has its own deadlines */
     case CONN_CLOSED:
         return;
     }
+}
+
+void conn_drain(struct conn *conn)
+{
+    if (conn->state == CONN_IDLE)
+        conn_close(conn);
+    else if (conn->state == CONN_H2)
+        h2_drain(conn->h2);
 }
 
 static void on_sweep(uv_timer_t *timer)
@@ -579,6 +616,8 @@ static void on_sweep(uv_timer_t *timer)
 
             conn_body(conn, h1_body(conn->r->h1).n == 0, conn_limits(conn)->body_ms, more);
             conn_resume(conn);
+        } else if (conn->state == CONN_H2) {
+            h2_sweep(conn);
         } else if (conn->deadline_ms <= conn_now(conn)) {
             conn_expired(conn);
         }

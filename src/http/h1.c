@@ -319,7 +319,7 @@ static void check_version(struct h1 *p)
         h1_refuse(p, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
 }
 
-static bool host_valid(str_t host)
+bool h1_host_valid(str_t host)
 {
     for (size_t i = 0; i < host.n; i++) {
         unsigned char ch = (unsigned char)host.p[i];
@@ -337,7 +337,7 @@ struct seen {
 static void check_field(struct h1 *p, const struct http_header *h, struct seen *seen)
 {
     if (str_eq(h->name, S("host"))) {
-        if (seen->host++ > 0 || !host_valid(h->value))
+        if (seen->host++ > 0 || !h1_host_valid(h->value))
             h1_refuse(p, 400, "malformed request: invalid or repeated Host");
     } else if (str_eq(h->name, S("content-length"))) {
         if (seen->length++ > 0)

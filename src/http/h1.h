@@ -48,3 +48,5 @@ const struct h1_head *h1_head(const struct h1 *p);
 str_t h1_body(const struct h1 *p);
 /* HTTP status and detail of H1_FAIL; the text is static. */
 int h1_fault(const struct h1 *p, const char **detail);
+/* False for a Host with characters that no host has. */
+bool h1_host_valid(str_t host);

@@ -72,7 +72,7 @@ static void render_status(struct buf *b, int status)
     buf_printf(b, "HTTP/1.1 %d \r\n", status);
 }
 
-static str_t reply_date(struct http_loop *hl)
+str_t reply_date(struct http_loop *hl)
 {
     static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
     static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -92,10 +92,14 @@ static str_t reply_date(struct http_loop *hl)
     return str_from(hl->date);
 }
 
-/* A value that could end the line would let a payload write headers. */
-static bool header_safe(str_t s)
+static bool line_safe(str_t s)
 {
     return memchr(s.p, '\r', s.n) == NULL && memchr(s.p, '\n', s.n) == NULL;
+}
+
+bool reply_header_ok(const struct http_header *h)
+{
+    return h->name.n > 0 && line_safe(h->name) && (h->value.n == 0 || line_safe(h->value));
 }
 
 static void render_headers(struct buf *b, const struct http_res *res)
@@ -103,13 +107,29 @@ static void render_headers(struct buf *b, const struct http_res *res)
     for (size_t i = 0; i < res->headers_n; i++) {
         const struct http_header *h = &res->headers[i];
 
-        if (h->name.n == 0 || !header_safe(h->name) || (h->value.n > 0 && !header_safe(h->value)))
+        if (!reply_header_ok(h))
             continue;
         buf_append(b, h->name);
         buf_append(b, S(": "));
         buf_append(b, h->value);
         buf_append(b, S("\r\n"));
     }
+}
+
+/* What every reply has, and the end of the head. */
+static void render_rest(struct http_loop *hl, const struct request *r, const struct http_res *res,
+                        bool close, struct buf *b)
+{
+    buf_append(b, S("Date: "));
+    buf_append(b, reply_date(hl));
+    buf_append(b, S("\r\n"));
+    render_headers(b, res);
+    if (close)
+        buf_append(b, S("Connection: close\r\n\r\n"));
+    else if (r->http10)
+        buf_append(b, S("Connection: keep-alive\r\n\r\n"));
+    else
+        buf_append(b, S("\r\n"));
 }
 
 str_t reply_render(struct http_loop *hl, const struct request *r, const struct http_res *res,
@@ -129,20 +149,27 @@ str_t reply_render(struct http_loop *hl, const struct request *r, const struct h
         buf_u64(b, res->body.n);
         buf_append(b, S("\r\n"));
     }
-    buf_append(b, S("Date: "));
-    buf_append(b, reply_date(hl));
-    buf_append(b, S("\r\n"));
-    render_headers(b, res);
-    if (close)
-        buf_append(b, S("Connection: close\r\n\r\n"));
-    else if (r->http10)
-        buf_append(b, S("Connection: keep-alive\r\n\r\n"));
-    else
-        buf_append(b, S("\r\n"));
+    render_rest(hl, r, res, close, b);
     if (body.n == 0 || body.n > BODY_COPY_MAX)
         return body;
     buf_append(b, body);
     return STR_NULL;
+}
+
+void reply_render_stream(struct http_loop *hl, const struct request *r, const struct http_res *res,
+                         bool close, struct buf *b)
+{
+    bool bodiless = res->status == 204 || res->status == 304;
+
+    render_status(b, res->status);
+    if (res->type.n > 0 && !bodiless) {
+        buf_append(b, S("Content-Type: "));
+        buf_append(b, res->type);
+        buf_append(b, S("\r\n"));
+    }
+    if (!bodiless && !r->http10)
+        buf_append(b, S("Transfer-Encoding: chunked\r\n"));
+    render_rest(hl, r, res, close, b);
 }
 
 str_t reply_error_body(const struct http_server *s, struct arena *a, int status, const char *detail)

@@ -53,12 +53,16 @@ static void request_clear(struct request *r)
     req->method = req->path = req->query = req->body = req->remote = STR_NULL;
     req->headers = NULL;
     req->headers_n = 0;
-    req->gone = req->half_closed = false;
+    req->gone = req->half_closed = req->streaming = false;
     req->user = NULL;
     req->on_gone = NULL;
+    req->on_data = NULL;
+    req->on_room = NULL;
     r->conn = NULL;
+    r->h2 = NULL;
     r->reserved = 0;
-    r->keep_alive = r->http10 = r->head_only = r->dispatched = r->notified = false;
+    r->keep_alive = r->http10 = r->head_only = false;
+    r->dispatched = r->streams = r->bodiless = r->stuffed = r->notified = false;
 }
 
 void request_free(struct request *r)
@@ -116,10 +120,9 @@ bool request_reserve(struct request *r)
 {
     struct http_server *s = r->hl->server;
     const struct h1_head *head = h1_head(r->h1);
-    uint64_t max = s->o.limits.bodies_bytes_max;
-    uint64_t now = atomic_load(&s->bodies);
 
     if (head->chunked) {
+        uint64_t max = s->o.limits.bodies_bytes_max, now = atomic_load(&s->bodies);
         uint64_t more = h1_body(r->h1).n - r->reserved;
 
         if (more > 0)
@@ -127,14 +130,53 @@ bool request_reserve(struct request *r)
         r->reserved += more;
         return now <= max || now == r->reserved;
     }
-    if (r->reserved == head->body_bytes)
-        return true;
+    return r->reserved == head->body_bytes || request_reserve_to(r, head->body_bytes);
+}
+
+bool request_reserve_to(struct request *r, uint64_t total)
+{
+    struct http_server *s = r->hl->server;
+    uint64_t max = s->o.limits.bodies_bytes_max, now = atomic_load(&s->bodies);
+
     do {
-        if (now > 0 && now + head->body_bytes > max)
-            return false;
-    } while (!atomic_compare_exchange_weak(&s->bodies, &now, now + head->body_bytes));
-    r->reserved = head->body_bytes;
+        if (total <= r->reserved)
+            return true;
+        if (now > r->reserved && now - r->reserved + total > max)
+            return false; /* one alone may pass the bound, it would never be served else */
+    } while (!atomic_compare_exchange_weak(&s->bodies, &now, now + (total - r->reserved)));
+    r->reserved = total;
     return true;
+}
+
+void request_unreserve(struct request *r, uint64_t n)
+{
+    must(n <= r->reserved);
+    atomic_fetch_sub(&r->hl->server->bodies, n);
+    r->reserved -= n;
+}
+
+void request_notify(struct request *r)
+{
+    if (r->notified || r->req.on_gone == NULL)
+        return;
+    r->notified = true;
+    r->req.on_gone(&r->req);
+}
+
+void request_dispatch(struct request *r)
+{
+    struct http_server *s = r->hl->server;
+
+    r->dispatched = true;
+    atomic_fetch_add(&s->busy, 1);
+    s->o.handler(&r->req, s->o.arg);
+}
+
+void request_answered(struct request *r)
+{
+    must(r->dispatched);
+    r->dispatched = r->streams = false;
+    atomic_fetch_sub(&r->hl->server->busy, 1);
 }
 
 str_t http_header(const struct http_req *req, str_t name)

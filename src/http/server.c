@@ -190,8 +190,7 @@ static void on_drain(struct loop_msg *m)
     if (hl == &hl->server->loops[0])
         accept_close(hl->server);
     for (struct conn *conn = hl->conns; conn != NULL; conn = conn->next)
-        if (conn->state == CONN_IDLE)
-            conn_close(conn);
+        conn_drain(conn);
 }
 
 static void on_stop(struct loop_msg *m)
@@ -204,6 +203,7 @@ static void on_stop(struct loop_msg *m)
     while (hl->conns != NULL)
         conn_close(hl->conns);
     uv_close((uv_handle_t *)&hl->sweep, NULL);
+    uv_close((uv_handle_t *)&hl->flush, NULL);
     loop_stop(hl->loop);
 }
 
@@ -226,6 +226,8 @@ static void limits_fill(struct http_limits *l)
     l->body_bytes_max = l->body_bytes_max > 0 ? l->body_bytes_max : (size_t)4 << 20;
     l->bodies_bytes_max = l->bodies_bytes_max > 0 ? l->bodies_bytes_max : (size_t)256 << 20;
     l->connections_max = l->connections_max > 0 ? l->connections_max : 20000;
+    l->streams_max = l->streams_max > 0 ? l->streams_max : 256;
+    l->window_bytes = l->window_bytes > 0 ? l->window_bytes : (size_t)256 << 10;
     l->header_ms = or_default(l->header_ms, 10000);
     l->body_ms = or_default(l->body_ms, 30000);
     l->idle_ms = or_default(l->idle_ms, 120000);
@@ -252,8 +254,10 @@ static void http_loop_init(struct http_server *s, struct http_loop *hl)
     hl->drain_msg.fn = on_drain;
     hl->stop_msg.fn = on_stop;
     buf_init(&hl->out, HEAD_OUT_BYTES_MAX);
+    buf_init(&hl->out_h2, HEAD_OUT_BYTES_MAX);
     must(uv_timer_init(loop_uv(hl->loop), &hl->sweep) == 0);
-    hl->sweep.data = hl;
+    must(uv_idle_init(loop_uv(hl->loop), &hl->flush) == 0);
+    hl->sweep.data = hl->flush.data = hl;
 }
 
 err_t http_server_start(struct ctx *c, const struct http_server_opts *o, struct http_server **out)
@@ -321,6 +325,7 @@ static void http_loop_done(struct http_loop *hl)
         request_free(hl->requests);
     request_free_spare(hl);
     buf_done(&hl->out);
+    buf_done(&hl->out_h2);
     mem_free(hl->in);
     loop_free(hl->loop);
 }

@@ -1,5 +1,5 @@
-/* The listener: one port, several loop threads, HTTP/1.1 today; HTTP/2 and WebSocket join at
- * http/conn, where the first bytes choose the protocol. */
+/* The listener: one port, several loop threads, HTTP/1.1 and HTTP/2 with prior knowledge. The first
+ * bytes of a connection choose the protocol, in http/conn; WebSocket will join there. */
 #pragma once
 
 #include "base/ctx.h"
@@ -17,6 +17,8 @@ struct http_limits {
     int64_t idle_ms;         /* between requests; default 120 s */
     int64_t write_ms;        /* a client that does not read; default 30 s */
     size_t connections_max;  /* default 20,000 */
+    size_t streams_max;      /* HTTP/2: requests of a connection at once; default 256 */
+    size_t window_bytes;     /* HTTP/2: of a body ahead of its reader; default 256 KiB */
 };
 
 struct http_server_opts {
@@ -27,6 +29,9 @@ struct http_server_opts {
     /* A whole request has arrived; runs on req->loop. It must lead to one http_reply. */
     void (*handler)(struct http_req *req, void *arg);
     void *arg;
+    /* Optional, when a head is complete: shall the handler have this request before its body, which
+     * then comes through on_data and has no limit but its window? */
+    bool (*wants_stream)(const struct http_req *head, void *arg);
     /* Errors that never reach the handler (400, 408, 413, 414, 431, 503): the body to send. */
     str_t (*error_body)(struct arena *a, int status, const char *detail);
 };
