@@ -134,13 +134,14 @@ static err_t steps_cancel(struct ctx *c, const struct run *run)
     return ERR_OK;
 }
 
-err_t svc_run_cancel(struct ctx *c, int64_t id, str_t reason, struct run *out)
+err_t svc_run_cancel(struct ctx *c, int64_t id, str_t *reason, struct run *out, bool *now)
 {
     struct run_move move = { 0 };
     struct run run = { 0 };
     struct job job = { 0 };
     bool open = false;
 
+    *now = false;
     TRY(store_queue_get(c, id, &job, &open));
     TRY(store_run_get(c, id, &run));
     if (!open) {
@@ -153,8 +154,10 @@ err_t svc_run_cancel(struct ctx *c, int64_t id, str_t reason, struct run *out)
     }
     TRY(run_cancel(c, &run, &job, S("user"), &move));
     TRY(steps_cancel(c, &run));
-    TRY(run_moved(c, &run, &job, &move, points_cut(reason, REASON_POINTS)));
+    *reason = points_cut(*reason, REASON_POINTS);
+    TRY(run_moved(c, &run, &job, &move, *reason));
     *out = run;
+    *now = true;
     return ERR_OK;
 }
 
