@@ -290,6 +290,8 @@ static bool maps_equal(struct cel_run *r, const struct cel_value *a, const struc
 static bool equal(struct cel_run *r, const struct cel_value *a, const struct cel_value *b,
                   unsigned depth)
 {
+    if (a->type == b->type && a->json && b->json && !cel_is_number(a) && str_eq(a->s, b->s))
+        return cel_charge_bytes(r, a->s.n);
     if (a->type == CEL_LIST && b->type == CEL_LIST) {
         if (depth == EQUAL_DEPTH_MAX)
             r->exhausted = true;

@@ -120,6 +120,11 @@ static bool put_char(struct parse *s, int32_t ch)
     return put_set(s, &set, false);
 }
 
+static bool is_alnum(int32_t ch)
+{
+    return (ch >= '0' && ch <= '9') || ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'z');
+}
+
 static int hex_digit(char ch)
 {
     if (ch >= '0' && ch <= '9')
@@ -167,7 +172,7 @@ static bool take_escape(struct parse *s, int32_t *out)
         for (*out = 0; s->rest.n > 0 && s->rest.p[0] >= '0' && s->rest.p[0] <= '7' && *out < 32;
              skip(s, 1))
             *out = *out * 8 + (s->rest.p[0] - '0');
-    else if (ch < 128 && ch > 32 && hex_digit((char)ch) < 0 && ((ch | 0x20) < 'a' || ch > 'z'))
+    else if (ch > ' ' && ch < 127 && !is_alnum(ch) && ch != '_')
         *out = ch; /* punctuation */
     else
         return fail(s, "unknown escape");
