@@ -52,8 +52,7 @@ static int invoke_result(struct cli *cli, str_t result)
     struct run_result r = trigger_result(cli, result);
 
     out_toned(cli, r.ok ? TONE_GOOD : TONE_BAD, r.ok ? S("✓") : S("✗"));
-    printf(" %s " STR_FMT " in " STR_FMT "ms\n", cli->args[0],
-           STR_ARG(status_word(cli, r.status)),
+    printf(" %s " STR_FMT " in " STR_FMT "ms\n", cli->args[0], STR_ARG(status_word(cli, r.status)),
            STR_ARG(r.duration_ms));
     if (r.text.n > 0)
         printf("  %s: " STR_FMT "\n", r.ok ? "Output" : "Error", STR_ARG(r.text));
