@@ -89,6 +89,10 @@ static void bad_text_is_refused_with_its_place(void **state)
     refused("'\\ud800'", "1:1: malformed escape in a string");
     refused("9223372036854775808", "1:1: number is out of range");
     refused("1e999", "1:1: number is out of range");
+    refused("0x1111111111111111111111111111111111111111111111111111111111111111111111",
+            "1:1: number is out of range");
+    refused("000000000000000000000000000000000000000000000000000000000000000000000001",
+            "1:1: number is out of range");
     refused("12abc", "1:1: malformed number");
     refused("for", "1:1: reserved name 'for'");
     refused("data{a: 1}", "1:5: messages are not supported");

@@ -85,7 +85,8 @@ struct cel_value cel_error_at(struct cel_run *r, const char *what, str_t name)
             name.n--; /* not within a character */
     p = arena_alloc(r->arena, head.n + 2 + name.n);
     memcpy(p, head.p, head.n);
-    memcpy(p + head.n, ": ", 2);
+    p[head.n] = ':';
+    p[head.n + 1] = ' ';
     if (name.n > 0)
         memcpy(p + head.n + 2, name.p, name.n);
     return (struct cel_value){ .type = CEL_ERROR, .s = { p, head.n + 2 + name.n } };

@@ -2,6 +2,7 @@
  * as two equal alternatives, and as a copy of its code; an anchored match is a match. */
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/must.h"
 #include "codec/regex.h"
 
@@ -27,6 +28,17 @@ static int search(struct arena *a, str_t pattern, str_t text)
     return found;
 }
 
+static str_t join(struct arena *a, str_t x, str_t y, str_t z)
+{
+    struct buf b;
+
+    buf_init_arena(&b, a, x.n + y.n + z.n);
+    buf_append(&b, x);
+    buf_append(&b, y);
+    buf_append(&b, z);
+    return buf_str(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     str_t all = { (const char *)data, size }, text = S(""), pattern = all;
@@ -41,10 +53,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&a);
     found = search(&a, pattern, text);
     if (found >= 0 && pattern.n < 1000 && str_find(pattern, S("\\Q")) < 0) {
-        str_t p = pattern;
-        int group = search(&a, str_printf(&a, "(?:" STR_FMT ")", STR_ARG(p)), text);
-        int twice = search(&a, str_printf(&a, STR_FMT "|" STR_FMT, STR_ARG(p), STR_ARG(p)), text);
-        int whole = search(&a, str_printf(&a, "^(?:" STR_FMT ")$", STR_ARG(p)), text);
+        int group = search(&a, join(&a, S("(?:"), pattern, S(")")), text);
+        int twice = search(&a, join(&a, pattern, S("|"), pattern), text);
+        int whole = search(&a, join(&a, S("^(?:"), pattern, S(")$")), text);
 
         must(group < 0 || group == found);
         must(twice < 0 || twice == found || str_find(pattern, S("(?")) >= 0);

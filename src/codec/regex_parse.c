@@ -165,7 +165,7 @@ static bool take_escape(struct parse *s, int32_t *out)
     ch = take_point(s);
     at = ch > 0 && ch < 128 ? strchr(from, ch) : NULL;
     if (at)
-        *out = into[at - from];
+        *out = (unsigned char)into[at - from];
     else if (ch == 'x')
         return take_hex(s, out);
     else if (ch == '0')
@@ -219,7 +219,7 @@ static bool parse_class(struct parse *s)
 
     for (bool first = true; first || !next_is(s, ']'); first = false) {
         int named = take_named(s, &set);
-        int32_t lo, hi;
+        int32_t lo = 0, hi;
 
         if (named < 0)
             return false;
@@ -323,7 +323,7 @@ static bool parse_escape(struct parse *s)
     struct regex_set set = { .arena = s->arena };
     char ch = s->rest.n > 0 ? s->rest.p[0] : 0;
     const char *at = ch ? strchr(letters, ch) : NULL;
-    int32_t point;
+    int32_t point = 0;
 
     if (at) {
         skip(s, 1);
