@@ -535,6 +535,8 @@ void model_cancel(struct sim *s, const struct op *op)
         s->totals.cancels++;
         if (f.job || f.status != RUN_CANCELLED)
             violation(s, "a cancel was acknowledged and the run has status %d", (int)f.status);
+        if (op->now && r->cancelled > 0)
+            violation(s, "a run was cancelled twice");
         if (r->cancelled == 0)
             r->cancelled = s->turn;
     } else if (op->call.result != ERR_PRECONDITION ||

@@ -25,6 +25,7 @@ enum {
     SIM_STEPS_MAX = 5, /* steps of a handler */
     SIM_NOTES = 50,
     SIM_BATCH = 3,
+    SIM_LATE = 8, /* claims whose return comes late */
 };
 
 enum sim_crash { SIM_KILL, SIM_POWER };
@@ -175,7 +176,7 @@ struct op {
     int64_t *ids, deadline;
     size_t ids_n;
     struct run *rows;
-    bool ended_all;
+    bool ended_all, now;
 };
 
 /* ---- the whole
@@ -225,6 +226,8 @@ struct sim {
     struct sim_worker workers[SIM_WORKERS];
     struct hold *ghosts[SIM_GHOSTS];
     int64_t ghosts_n;
+    struct claim late[SIM_LATE];
+    int64_t late_n;
     int64_t keys_used;
     bool draining;
 };
