@@ -13,6 +13,13 @@ bool cel_charge(struct cel_run *r, size_t steps)
     return true;
 }
 
+size_t cel_bytes_left(const struct cel_run *r)
+{
+    size_t steps = r->cost_left < (size_t)1 << 24 ? r->cost_left : (size_t)1 << 24;
+
+    return (steps + 1) * CEL_STEP_BYTES;
+}
+
 bool cel_charge_bytes(struct cel_run *r, size_t n)
 {
     return cel_charge(r, n / 256);
@@ -300,9 +307,12 @@ static err_t run(struct ctx *c, const struct cel_program *p, const struct cel_va
         p->stack_max <= COUNT_OF(local) ? local : NEW_N(c->arena, struct cel_value, p->stack_max);
     if (p->loops_max > 0)
         r.loops = NEW_N(c->arena, struct cel_loop, p->loops_max);
-    for (size_t at = 0; at < p->ops_n && !r.exhausted;)
-        if (cel_charge(&r, 1))
-            at = step(&r, at);
+    for (size_t at = 0; at < p->ops_n && !r.exhausted && cel_charge(&r, 1);) {
+        size_t used = c->arena->used;
+
+        at = step(&r, at);
+        cel_charge(&r, (c->arena->used - used) / CEL_STEP_BYTES);
+    }
     if (r.exhausted)
         return ERR_OUT_OF_RANGE;
     must(r.n == 1);

@@ -159,9 +159,14 @@ struct cel_run {
     bool exhausted; /* the cost limit is passed; the evaluation ends */
 };
 
+/* Memory that an instruction takes from the arena costs a step for so many bytes. */
+#define CEL_STEP_BYTES 64
+
 /* Takes steps off the budget; false when it is used up. */
 bool cel_charge(struct cel_run *r, size_t steps);
-/* The same for n bytes that are read or written. */
+/* What may still be taken from the arena. */
+size_t cel_bytes_left(const struct cel_run *r);
+/* As cel_charge for n bytes that are read. */
 bool cel_charge_bytes(struct cel_run *r, size_t n);
 static inline struct cel_loop *cel_loop_at(const struct cel_run *r, size_t slot)
 {

@@ -156,6 +156,53 @@ static void cost_is_limited(void **state)
     assert_int_equal(e, ERR_OUT_OF_RANGE);
 }
 
+static void memory_is_part_of_the_cost(void **state)
+{
+    err_t e;
+
+    (void)state;
+    (void)test_eval_cost("[1,2,3,4,5,6,7,8].exists(a, [1,2,3,4,5,6,7,8].exists(b, [1,2,3,4,5,6,7,8]"
+                         ".exists(c, name.matches('((a{100}){100}){10' + '0}'))))",
+                         0, &e);
+    assert_int_equal(e, ERR_OUT_OF_RANGE);
+    (void)test_eval_cost("['0123456789'].map(x, x.replace('', x)).map(x, x.replace('', x))"
+                         ".map(x, x.replace('', x)).map(x, x.replace('', x))",
+                         0, &e);
+    assert_int_equal(e, ERR_OUT_OF_RANGE);
+    assert_true(test_arena.used < (size_t)64 << 20);
+}
+
+static void *compile_deepest(void *arg)
+{
+    static const char level[] = "true||true&&1<1+1*-(";
+    char text[CEL_TEXT_MAX];
+    struct cel_env env = { test_names, COUNT_OF(test_names), 0 };
+    struct arena arena;
+    struct ctx c = { .arena = &arena };
+    struct cel_program *p;
+    size_t n = 0;
+
+    (void)arg;
+    for (int i = 0; i + 1 < CEL_DEPTH_MAX; i++, n += sizeof(level) - 1)
+        memcpy(text + n, level, sizeof(level) - 1);
+    text[n++] = '1';
+    memset(text + n, ')', CEL_DEPTH_MAX - 1);
+    arena_init(&arena);
+    must(cel_compile(&c, (str_t){ text, n + CEL_DEPTH_MAX - 1 }, &env, &p) == ERR_OK);
+    cel_free(p);
+    arena_done(&arena);
+    return NULL;
+}
+
+static void the_deepest_expression_fits_a_thread(void **state)
+{
+    pthread_t t;
+
+    (void)state;
+    thread_start(&t, "cel", compile_deepest, NULL);
+    thread_join(t);
+}
+
 static size_t equalities(const char *text, struct cel_program **p, const struct cel_equality **eq)
 {
     struct cel_env env = { test_names, COUNT_OF(test_names), 0 };
@@ -263,6 +310,8 @@ int main(void)
         cmocka_unit_test(bad_text_is_refused_with_its_place),
         cmocka_unit_test(sizes_are_limited),
         cmocka_unit_test(cost_is_limited),
+        cmocka_unit_test(memory_is_part_of_the_cost),
+        cmocka_unit_test(the_deepest_expression_fits_a_thread),
         cmocka_unit_test(equalities_of_the_outermost_and_are_found),
         cmocka_unit_test(other_conditions_give_no_equalities),
         cmocka_unit_test(a_program_is_shared_by_threads),
