@@ -438,6 +438,18 @@ test('D83 the default policy waits one second, then two, and fails after the thi
   assert.ok(at[2] - at[1] >= 1990 && at[2] - at[1] < 2900, `${at[2] - at[1]}`);
 });
 
+test('the runs of a deleted function may finish', async () => {
+  const { w, play, emit } = await actor('gone', { retry: { maxAttempts: 2, initialDelayMs: 1 } });
+  const [started, queued] = [await emit(), await emit()];
+  const job = await w.take();
+  assert.equal((await s.rpc('DeleteFunction', { id: 'gone' })).status, 200);
+  assert.deepEqual((await s.rest('POST', '/events', { name: 'gone.go' })).body.run_ids, []);
+  await w.update(job, { status: 'failed', error: { message: 'again', retryable: true } });
+  await play(1);
+  await play(1);
+  for (const id of [started, queued]) assert.equal((await s.getRun(id)).status, 'completed');
+});
+
 test('D104 a wrong key gets 401 on polls', async () => {
   const poll = await s.rest('GET', '/workers/any/jobs?available=1', undefined, { authorization: 'Bearer ifkey_00000000000000000000000000000000' });
   assert.deepEqual([poll.status, poll.body.code], [401, 'unauthenticated']);
