@@ -225,6 +225,7 @@ static void limits_fill(struct http_limits *l)
     l->header_bytes_max = l->header_bytes_max > 0 ? l->header_bytes_max : (size_t)64 << 10;
     l->body_bytes_max = l->body_bytes_max > 0 ? l->body_bytes_max : (size_t)4 << 20;
     l->bodies_bytes_max = l->bodies_bytes_max > 0 ? l->bodies_bytes_max : (size_t)256 << 20;
+    l->replies_bytes_max = l->replies_bytes_max > 0 ? l->replies_bytes_max : (size_t)256 << 20;
     l->connections_max = l->connections_max > 0 ? l->connections_max : 20000;
     l->streams_max = l->streams_max > 0 ? l->streams_max : 256;
     l->window_bytes = l->window_bytes > 0 ? l->window_bytes : (size_t)256 << 10;
