@@ -158,13 +158,16 @@ static inline void act_start(struct http_req *req, struct world *w)
     }
 }
 
-/* /s/...: the body streams; /drip, /sink: only the reply; /s/no: refused before its body. */
+/* /s/...: the body streams; /drip, /sink: only the reply; /s/no: refused before its body; /keep:
+ * never answered, gone or not. */
 static inline void world_handler(struct http_req *req, void *arg)
 {
     struct world *w = arg;
     struct http_res no = { .status = 401, .body = S("no") };
 
-    if (str_eq(req->path, S("/s/no"))) {
+    if (str_eq(req->path, S("/keep"))) {
+        fixture_seen(&w->f, req->loop);
+    } else if (str_eq(req->path, S("/s/no"))) {
         fixture_seen(&w->f, req->loop);
         (void)http_reply(req, &no);
     } else if (req->streaming || str_eq(req->path, S("/drip")) || str_eq(req->path, S("/sink"))) {
@@ -336,7 +339,8 @@ static inline ssize_t c_pull(nghttp2_session *s, int32_t id, uint8_t *to, size_t
         return NGHTTP2_ERR_DEFERRED;
     }
     n = n < a->out.n ? n : a->out.n;
-    memcpy(to, a->out.p, n);
+    if (n > 0)
+        memcpy(to, a->out.p, n);
     a->out = str_slice(a->out, n, a->out.n);
     if (a->out.n == 0 && !a->more)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
