@@ -210,7 +210,7 @@ test('B103 serve: message store derived, chosen, in memory, or missing', async (
   assert.ok(existsSync(join(both.dir, 'flag')) && !existsSync(join(both.dir, 'variable')));
   const variable = await serve(t, [], { NATS_STORE_DIR: 'variable' });
   assert.ok(existsSync(join(variable.dir, 'variable')));
-  const memory = await serve(t, ['--db', ':memory:', '--nats-store-dir=']);
+  const memory = await serve(t, ['--db', ':memory:', '--nats-store-dir=', '--bootstrap-key-file', 'key.json']);
   assert.equal(memory.code, null, memory.text);
   for (const [args, env] of [[['--db', ':memory:'], {}], [[], { IRONFLOW_DATABASE_URL: pgUrl || 'postgres://127.0.0.1:1/x' }]]) {
     const refused = await serve(t, args, env);
