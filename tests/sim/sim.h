@@ -280,6 +280,8 @@ str_t run_text(struct sim *s, int64_t id);
 /* model.c */
 /* The number inside the data of an event; 0: none. */
 int64_t event_mark(str_t data);
+/* Which function has this key; -1: none. */
+int model_fn(const struct sim *s, int64_t key);
 struct m_run *model_run(struct sim *s, int64_t id);
 struct m_step *model_step(struct sim *s, struct m_run *r, str_t step_id);
 /* The step is completed with this output for ever. */
