@@ -104,6 +104,11 @@ struct http_server {
     atomic_uint_fast64_t bodies, replies;
 };
 
+/* server.c: a loop that does not run yet. */
+void http_loop_init(struct http_server *s, struct http_loop *hl);
+/* Frees its requests and its loop; the handles are closed. */
+void http_loop_done(struct http_loop *hl);
+
 /* request.c: a request of this connection, from the spare ones. */
 struct request *request_new(struct http_loop *hl, struct conn *conn);
 /* Gives it back, with its share of the bound on bodies. */

@@ -248,7 +248,7 @@ static int64_t sweep_interval(const struct http_limits *l)
     return ms < 1000 ? ms : 1000;
 }
 
-static void http_loop_init(struct http_server *s, struct http_loop *hl)
+void http_loop_init(struct http_server *s, struct http_loop *hl)
 {
     hl->server = s;
     hl->loop = loop_new();
@@ -320,7 +320,7 @@ size_t http_server_connections(const struct http_server *s)
     return atomic_load(&s->connections);
 }
 
-static void http_loop_done(struct http_loop *hl)
+void http_loop_done(struct http_loop *hl)
 {
     while (hl->requests != NULL) /* a reply that was never given */
         request_free(hl->requests);
