@@ -168,7 +168,7 @@ static void half_close_while_handling_is_told(void **state)
     expect_reply(fd, 200, "released");
     expect_reply(fd, 200, "b");
     expect_end(fd);
-    assert_int_equal(fixture_get(&f, &f.undelivered), 1);
+    fixture_wait(&f, &f.undelivered, 1);
     fixture_done(&f);
 }
 
