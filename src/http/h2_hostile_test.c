@@ -113,6 +113,32 @@ static void slow_heads_end_the_connection(void **state)
     fixture_done(&w.f);
 }
 
+/* A head that is wrong is over, even though its stream is reset: the others go on. */
+static void wrong_head_is_no_slow_head(void **state)
+{
+    struct world w;
+    struct client c;
+
+    (void)state;
+    world_init(&w);
+    w.f.opts.limits.header_ms = 60;
+    fixture_start(&w.f);
+    client_open(&c, &w.f, 0, false);
+    size_t held = client_get(&c, "/hold");
+    size_t early = client_ask(&c, "GET", "/", STR_NULL, false, "connection", "close");
+    size_t whole = client_get(&c, "no-slash");
+    client_wait(&c, 2);
+    assert_int_equal(c.a[early].code, NGHTTP2_PROTOCOL_ERROR);
+    assert_int_equal(c.a[whole].code, NGHTTP2_PROTOCOL_ERROR);
+    for (int k = 0; k < 4; k++)
+        (void)client_turn(&c, 50);
+    assert_false(c.goaway);
+    fixture_release(&w.f);
+    expect_answer(&c, held, 200, "released");
+    client_close(&c);
+    fixture_done(&w.f);
+}
+
 static void idle_connection_is_told_and_closed(void **state)
 {
     struct world w;
@@ -425,6 +451,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slow_heads_end_the_connection),
+        cmocka_unit_test(wrong_head_is_no_slow_head),
         cmocka_unit_test(idle_connection_is_told_and_closed),
         cmocka_unit_test(slow_bodies_get_408),
         cmocka_unit_test(socket_that_is_not_read_is_closed),

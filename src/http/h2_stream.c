@@ -142,7 +142,8 @@ size_t h2_stream_pull(struct h2_stream *s, char *to, size_t n, enum h2_pulled *o
 static void reply_head(struct h2_stream *s, const struct http_res *res, str_t length, bool body)
 {
     s->answered = true;
-    stream_give_back(s);
+    if (!s->r->dispatched) /* else its body may go on, and be consumed */
+        stream_give_back(s);
     h2_submit(s, res, length, body);
 }
 
