@@ -97,6 +97,7 @@ static struct http_server server = {
            .limits = { .header_bytes_max = 2048,
                        .body_bytes_max = 4096,
                        .bodies_bytes_max = 8192,
+                       .replies_bytes_max = 8192,
                        .header_ms = 1000,
                        .body_ms = 1000,
                        .idle_ms = 1000,
@@ -161,5 +162,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mem_free(conn);
     must(hl.requests == NULL && hl.full_n == 0 && hl.dirty_n == 0);
     must(atomic_load(&server.busy) == 0 && atomic_load(&server.bodies) == 0);
+    must(atomic_load(&server.replies) == 0);
     return 0;
 }

@@ -206,6 +206,58 @@ static void socket_that_is_not_read_is_closed(void **state)
     fixture_done(&w.f);
 }
 
+/* A window that opens by drips is as good as none. */
+static void dripping_reader_is_reset(void **state)
+{
+    struct world w;
+    struct client c;
+
+    (void)state;
+    world_init(&w);
+    w.f.opts.limits.write_ms = 100;
+    fixture_start(&w.f);
+    client_open(&c, &w.f, 0, true);
+    size_t i = client_get(&c, "/big");
+    client_wait_body(&c, i, 65535);
+    while (!c.a[i].closed) {
+        assert_true(c.a[i].body_n < 65535 + 2000);
+        assert_int_equal(nghttp2_submit_window_update(c.s, 0, 0, 1), 0);
+        assert_int_equal(nghttp2_submit_window_update(c.s, 0, client_id(i), 1), 0);
+        (void)client_turn(&c, 10);
+        pause_ms(5);
+    }
+    assert_int_equal(c.a[i].code, NGHTTP2_CANCEL);
+    client_close(&c);
+    fixture_done(&w.f);
+}
+
+static void replies_in_flight_are_bounded(void **state)
+{
+    struct world w;
+    struct client c, other;
+
+    (void)state;
+    world_init(&w);
+    w.f.opts.limits.replies_bytes_max = (size_t)1 << 20;
+    fixture_start(&w.f);
+    client_open(&c, &w.f, 0, true);
+    size_t i = client_get(&c, "/big");
+    client_wait_body(&c, i, 65535);
+    client_open(&other, &w.f, 0, false);
+    size_t k = client_get(&other, "/big");
+    expect_answer(&other, k, 503, NULL);
+    assert_non_null(strstr(other.a[k].head, "retry-after: 1\n"));
+    expect_answer(&other, client_get(&other, "/echo?small"), 200, "small");
+    client_reset(&c, i, NGHTTP2_CANCEL);
+    expect_answer(&c, client_get(&c, "/none"), 204, ""); /* the reset was seen */
+    k = client_get(&other, "/big");
+    expect_answer(&other, k, 200, NULL);
+    assert_int_equal(other.a[k].body_n, BIG_BYTES);
+    client_close(&c);
+    client_close(&other);
+    fixture_done(&w.f);
+}
+
 /* ---- broken ---- */
 
 static void wrong_bytes_end_the_connection(void **state)
@@ -455,6 +507,8 @@ int main(void)
         cmocka_unit_test(idle_connection_is_told_and_closed),
         cmocka_unit_test(slow_bodies_get_408),
         cmocka_unit_test(socket_that_is_not_read_is_closed),
+        cmocka_unit_test(dripping_reader_is_reset),
+        cmocka_unit_test(replies_in_flight_are_bounded),
         cmocka_unit_test(wrong_bytes_end_the_connection),
         cmocka_unit_test(too_much_body_for_the_window_ends_the_connection),
         cmocka_unit_test(floods_end_the_connection),
