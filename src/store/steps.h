@@ -18,5 +18,14 @@ NODISCARD err_t store_step_status(struct ctx *c, const struct step *s);
 /* Whole rows in sequence order; only those with this status, or all when it is 0. */
 NODISCARD err_t store_step_list(struct ctx *c, int64_t run_id, enum step_status status,
                                 struct step **out, size_t *n);
+/* A part of a run's steps. */
+struct step_range {
+    int64_t limit, offset; /* limit 0: all */
+    size_t bytes_max;      /* of payloads; 0: any */
+};
+/* Whole rows in sequence order. cut: reading ended behind the row with which they exceeded
+ * bytes_max. */
+NODISCARD err_t store_step_page(struct ctx *c, int64_t run_id, const struct step_range *range,
+                                struct step **out, size_t *n, bool *cut);
 /* Steps that have not ended, without payloads. */
 NODISCARD err_t store_step_open(struct ctx *c, int64_t run_id, struct step **out, size_t *n);

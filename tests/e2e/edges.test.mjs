@@ -163,3 +163,21 @@ test('/ready says 503 to who still has a connection while the server drains', as
   assert.equal((await s.exited).code, 0);
   await s.stop();
 });
+
+test('steps of a run come whole or in parts', async (t) => {
+  const s = await Server.start();
+  t.after(() => s.stop());
+  await s.register('many', 'many.go');
+  const w = await s.worker('w', ['many']);
+  await s.rest('POST', '/events', { name: 'many.go' });
+  const job = await w.take();
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  await w.update(job, { status: 'completed', output: 1, steps: names.map((n) => step(job, n, n)) });
+  const read = async (query) => (await s.rest('GET', `/runs/${job.run_id}/steps${query}`)).body.steps.map((x) => x.name);
+  assert.deepEqual(await read(''), names);
+  assert.deepEqual(await read('?limit=2&offset=3'), ['d', 'e']);
+  assert.deepEqual(await read('?offset=4'), ['e']);
+  assert.equal((await s.rest('GET', `/runs/${job.run_id}/steps?limit=-1`)).status, 400);
+  const rpc = await s.rpc('GetRunSteps', { runId: job.run_id });
+  assert.equal(rpc.body.steps.length, 5);
+});
