@@ -262,7 +262,7 @@ test('slow readers of large lists cost bounded memory and disturb nobody', async
     await c.write(request('GET', `${V1}/events?name=large&limit=1000`));
     return c;
   });
-  await until('the server to have seen them', async () => (await r.rest('GET', '/events?name=large&limit=1')).status === 200);
+  await until('the server to have seen them', async () => (await r.rest('GET', '/events?name=large&limit=1')).status === 200, 90000);
   let most = 0;
   for (let i = 0; i < 40; i++) {
     most = Math.max(most, residentMiB(r.child.pid));
