@@ -264,6 +264,15 @@ static void apply(struct ctx *c, const struct pb_register_function_request *r, s
     f->description = r->description;
     f->mode = config_mode(r);
     f->actor_key = r->actor_key;
+    f->concurrency = (struct concurrency){ 0 };
+    f->debounce = (struct debounce){ 0 };
+    if (r->concurrency != NULL)
+        f->concurrency =
+            (struct concurrency){ .limit = r->concurrency->limit, .key = r->concurrency->key };
+    if (r->debounce != NULL)
+        f->debounce = (struct debounce){ .period_ms = r->debounce->period_ms,
+                                         .max_wait_ms = r->debounce->max_wait_ms,
+                                         .key = r->debounce->key };
     f->recording = r->recording;
     f->triggers_n = r->triggers_n;
     f->triggers = NEW_N(c->arena, struct trigger, r->triggers_n);
@@ -271,6 +280,11 @@ static void apply(struct ctx *c, const struct pb_register_function_request *r, s
         f->triggers[i] = (struct trigger){ .event = r->triggers[i].event,
                                            .expression = r->triggers[i].expression,
                                            .cron = r->triggers[i].cron };
+    f->cancel_on_n = r->cancel_on_n;
+    f->cancel_on = NEW_N(c->arena, struct cancel_on, r->cancel_on_n + 1);
+    for (size_t i = 0; i < r->cancel_on_n; i++)
+        f->cancel_on[i] = (struct cancel_on){ .event = r->cancel_on[i].event,
+                                              .match = r->cancel_on[i].match };
     f->retry = (struct retry_policy){ .max_attempts = r->retry->max_attempts,
                                       .initial_delay_ms = r->retry->initial_delay_ms,
                                       .max_delay_ms = r->retry->max_delay_ms,

@@ -127,11 +127,18 @@ static void copy_function(struct arena *a, struct function *to, const struct fun
     to->description = str_dup(a, from->description);
     to->config = str_dup(a, from->config);
     to->actor_key = str_dup(a, from->actor_key);
+    to->concurrency.key = str_dup(a, from->concurrency.key);
+    to->debounce.key = str_dup(a, from->debounce.key);
     to->triggers = NEW_N(a, struct trigger, from->triggers_n);
     for (size_t i = 0; i < from->triggers_n; i++) {
         to->triggers[i].event = str_dup(a, from->triggers[i].event);
         to->triggers[i].expression = str_dup(a, from->triggers[i].expression);
         to->triggers[i].cron = str_dup(a, from->triggers[i].cron);
+    }
+    to->cancel_on = NEW_N(a, struct cancel_on, from->cancel_on_n + 1);
+    for (size_t i = 0; i < from->cancel_on_n; i++) {
+        to->cancel_on[i].event = str_dup(a, from->cancel_on[i].event);
+        to->cancel_on[i].match = str_dup(a, from->cancel_on[i].match);
     }
 }
 

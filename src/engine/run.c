@@ -2,6 +2,7 @@
 #include "engine/run.h"
 
 #include "codec/json.h"
+#include "engine/lane.h"
 #include "engine/retry.h"
 #include "engine/schedule.h"
 #include "engine/sm.h"
@@ -64,6 +65,7 @@ void run_create(struct ctx *c, const struct function *f, const struct event *e, 
     };
     *job =
         (struct job){ .run_id = run->id, .fn = f->key, .state = JOB_READY, .ready_at = c->now_ms };
+    lane_assign(c, f, e->data, run, job);
 }
 
 err_t run_claim(struct ctx *c, struct run *run, struct job *job, int64_t worker,

@@ -48,6 +48,7 @@ enum run_status job_run_status(const struct job *job)
     case JOB_PARKED:
         return job->reported == JOB_REPORTED_YIELDED ? RUN_PAUSED : RUN_WAITING;
     case JOB_READY:
+    case JOB_LANED:
         break;
     }
     return RUN_PENDING;

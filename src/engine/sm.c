@@ -35,15 +35,17 @@ static const struct sm_row step_rows[STEP_STATUS_COUNT] = {
     [STEP_TIMED_OUT] = { "timed_out", STEP_OPEN_TO, 0 },
 };
 
-static const struct sm_row job_rows[JOB_PARKED + 1] = {
-    [JOB_READY] = { "ready", SM_TO(JOB_CLAIMED), SM_START },
+static const struct sm_row job_rows[JOB_LANED + 1] = {
+    [JOB_READY] = { "ready", SM_TO(JOB_CLAIMED) | SM_TO(JOB_LANED), SM_START },
     [JOB_CLAIMED] = { "claimed", SM_TO(JOB_READY) | SM_TO(JOB_PARKED), 0 },
     [JOB_PARKED] = { "parked", SM_TO(JOB_READY) | SM_TO(JOB_CLAIMED), 0 },
+    /* claimed: its last holder is back and there is room */
+    [JOB_LANED] = { "laned", SM_TO(JOB_READY) | SM_TO(JOB_CLAIMED), 0 },
 };
 
 const struct sm run_sm = { "run", run_rows, RUN_STATUS_COUNT };
 const struct sm step_sm = { "step", step_rows, STEP_STATUS_COUNT };
-const struct sm job_sm = { "job", job_rows, JOB_PARKED + 1 };
+const struct sm job_sm = { "job", job_rows, JOB_LANED + 1 };
 
 static const struct sm_row *row_at(const struct sm *m, int state)
 {

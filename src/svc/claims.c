@@ -11,6 +11,7 @@
 #include "store/workers.h"
 #include "svc/app.h"
 #include "svc/batch.h"
+#include "svc/flow.h"
 #include "svc/holder.h"
 #include "svc/messages.h"
 #include "svc/moves.h"
@@ -22,8 +23,10 @@
 /* What a poll may take, and from where. */
 struct poll {
     struct worker worker;
-    int64_t *fns; /* keys of its pull functions that exist */
+    int64_t *fns; /* keys of its pull functions that exist, then its own key if it may be bound */
     size_t fns_n;
+    bool *sticky; /* of fns: has actors, which may be bound to this worker */
+    bool bound;   /* any is */
     int64_t room;
     struct job *ready; /* oldest first */
     size_t ready_n, chosen;
@@ -37,7 +40,8 @@ static err_t poll_functions(struct ctx *c, struct poll *p)
     TRY(svc_registry(c, &reg));
     for (struct json_iter it = json_iter(p->worker.functions); json_next(&it);)
         n++;
-    p->fns = NEW_N(c->arena, int64_t, n + 1);
+    p->fns = NEW_N(c->arena, int64_t, n + 2);
+    p->sticky = NEW_N(c->arena, bool, n + 1);
     for (struct json_iter it = json_iter(p->worker.functions); json_next(&it);) {
         const struct function *f;
         str_t id;
@@ -45,9 +49,13 @@ static err_t poll_functions(struct ctx *c, struct poll *p)
         if (!json_string(c->arena, it.value, &id))
             continue;
         f = registry_by_id(reg, id);
-        if (f && f->mode == MODE_PULL)
-            p->fns[p->fns_n++] = f->key;
+        if (!f || f->mode != MODE_PULL)
+            continue;
+        p->sticky[p->fns_n] = f->actor_key.n > 0;
+        p->bound |= f->actor_key.n > 0;
+        p->fns[p->fns_n++] = f->key;
     }
+    p->fns[p->fns_n] = p->worker.key;
     return ERR_OK;
 }
 
@@ -64,6 +72,27 @@ static err_t poll_room(struct ctx *c, struct poll *p, int64_t available)
     return ERR_OK;
 }
 
+static void poll_add(struct ctx *c, struct poll *p, struct job *jobs, size_t n, size_t *cap)
+{
+    struct job *all;
+
+    if (n == 0)
+        return;
+    if (p->ready_n == 0) {
+        p->ready = jobs;
+        p->ready_n = *cap = n;
+        return;
+    }
+    if (p->ready_n + n > *cap) {
+        *cap = (p->ready_n + n) * 2;
+        all = NEW_N(c->arena, struct job, *cap);
+        memcpy(all, p->ready, p->ready_n * sizeof(*all));
+        p->ready = all;
+    }
+    memcpy(p->ready + p->ready_n, jobs, n * sizeof(*jobs));
+    p->ready_n += n;
+}
+
 /* Merges the heads of the functions' lines by age. */
 static err_t poll_gather(struct ctx *c, struct poll *p, int64_t limit)
 {
@@ -71,25 +100,15 @@ static err_t poll_gather(struct ctx *c, struct poll *p, int64_t limit)
 
     p->ready_n = 0;
     for (size_t i = 0; i < p->fns_n; i++) {
-        struct job *jobs = NULL, *all;
+        struct job *jobs = NULL;
         size_t n = 0;
 
-        TRY(store_queue_ready(c, p->fns[i], limit, &jobs, &n));
-        if (n == 0)
+        TRY(store_queue_ready(c, p->fns[i], 0, limit, &jobs, &n));
+        poll_add(c, p, jobs, n, &cap);
+        if (!p->sticky[i])
             continue;
-        if (p->ready_n == 0) {
-            p->ready = jobs;
-            p->ready_n = cap = n;
-            continue;
-        }
-        if (p->ready_n + n > cap) {
-            cap = (p->ready_n + n) * 2;
-            all = NEW_N(c->arena, struct job, cap);
-            memcpy(all, p->ready, p->ready_n * sizeof(*all));
-            p->ready = all;
-        }
-        memcpy(p->ready + p->ready_n, jobs, n * sizeof(*jobs));
-        p->ready_n += n;
+        TRY(store_queue_ready(c, p->fns[i], p->worker.key, limit, &jobs, &n));
+        poll_add(c, p, jobs, n, &cap);
     }
     p->chosen = jobs_oldest_first(p->ready, p->ready_n, (size_t)limit);
     return ERR_OK;
@@ -106,6 +125,7 @@ static err_t claim_one(struct ctx *c, const struct worker *w, const struct job *
     };
     TRY(run_claim(c, &k.run, &k.job, w->key, c->now_ms + app_of(c)->lease_claim_ms, &move));
     TRY(store_queue_put(c, &k.job));
+    TRY(flow_claimed(c, &k.job, w->key));
     TRY(store_run_claimed(c, &k.run, move.from));
     TRY(message_run(c, TOPIC_RUN_UPDATED, &k.run));
     svc_count_run(c, k.run.fn, (int64_t)move.from, (int64_t)k.run.status);
@@ -121,7 +141,7 @@ static err_t poll_claim(struct ctx *c, struct poll *p, struct claim **out, size_
         TRY(claim_one(c, &p->worker, &p->ready[i], &claims[i]));
     /* jobs seen and left over were invisible to others while locked: somebody shall look again */
     for (size_t i = p->chosen; i < p->ready_n; i++)
-        signal_add(c, SIG_RUN_READY, p->ready[i].fn);
+        flow_signal(c, &p->ready[i]);
     *out = claims;
     *n = p->chosen;
     return ERR_OK;
@@ -136,7 +156,7 @@ static err_t poll_wait(struct ctx *c, const struct poll *p, int64_t deadline_ms,
     }
     if (p->fns_n == 0)
         return txn_park(c, SIG_REGISTRY, &c->env, 1, deadline_ms);
-    return txn_park(c, SIG_RUN_READY, p->fns, p->fns_n, deadline_ms);
+    return txn_park(c, SIG_RUN_READY, p->fns, p->fns_n + (p->bound ? 1 : 0), deadline_ms);
 }
 
 err_t svc_worker_claim(struct ctx *c, str_t worker_id, int64_t available, int64_t deadline_ms,

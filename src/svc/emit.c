@@ -10,6 +10,7 @@
 #include "store/runs.h"
 #include "svc/batch.h"
 #include "svc/events.h"
+#include "svc/flow.h"
 #include "svc/messages.h"
 #include "svc/registry.h"
 #include "txn/txn.h"
@@ -203,13 +204,14 @@ static err_t invoke_mark(struct ctx *c, const struct plan *p)
     return ERR_OK;
 }
 
-static err_t run_start(struct ctx *c, const struct run *run, const struct job *job)
+static err_t run_start(struct ctx *c, const struct run *run, struct job *job)
 {
+    TRY(flow_enter(c, job));
     TRY(store_run_add(c, run));
     TRY(store_queue_add(c, job));
     TRY(message_run(c, TOPIC_RUN_CREATED, run));
     svc_count(c, run->fn, RUN_PENDING, 1);
-    signal_add(c, SIG_RUN_READY, run->fn);
+    flow_signal(c, job);
     return ERR_OK;
 }
 

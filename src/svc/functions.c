@@ -7,6 +7,7 @@
 #include "proto/ironflow.h"
 #include "store/events.h"
 #include "store/functions.h"
+#include "svc/flow.h"
 #include "svc/messages.h"
 #include "svc/principal.h"
 #include "svc/registry.h"
@@ -67,6 +68,7 @@ static err_t change(struct ctx *c, const struct function *was, struct function *
     f->updated_at = c->now_ms;
     TRY(store_function_put(c, f, was->version));
     TRY(svc_registry_touch(c));
+    TRY(flow_function_changed(c, was, f));
     return message_entity(c, f->deleted ? TOPIC_FN_DELETED : TOPIC_FN_UPDATED, f->id);
 }
 

@@ -5,6 +5,7 @@
 #include "store/runs.h"
 #include "store/timers.h"
 #include "svc/batch.h"
+#include "svc/flow.h"
 #include "svc/messages.h"
 #include "txn/txn.h"
 
@@ -45,8 +46,8 @@ static err_t timer_set(struct ctx *c, const struct timer *wanted)
 }
 
 /* Everything but the two rows. */
-static err_t move_announce(struct ctx *c, const struct run *run, const struct run_move *m,
-                           str_t note)
+static err_t move_announce(struct ctx *c, const struct run *run, const struct job *job,
+                           const struct run_move *m, str_t note)
 {
     enum run_topic topic;
 
@@ -56,37 +57,48 @@ static err_t move_announce(struct ctx *c, const struct run *run, const struct ru
         TRY(message_run_note(c, topic, run, note));
     svc_count_run(c, run->fn, (int64_t)m->from, (int64_t)run->status);
     if (m->ready)
-        signal_add(c, SIG_RUN_READY, run->fn);
+        flow_signal(c, job);
     if (m->ended)
         signal_add(c, SIG_RUN_ENDED, run->id);
     return ERR_OK;
 }
 
-static err_t job_write(struct ctx *c, const struct job *job, const struct run_move *m)
+/* *out: the job as its lanes leave it. */
+static err_t job_write(struct ctx *c, const struct job *job, const struct run_move *m,
+                       struct job *out)
 {
-    return m->ended ? store_queue_del(c, job->run_id) : store_queue_put(c, job);
+    *out = *job;
+    if (m->ended)
+        TRY(store_queue_del(c, job->run_id));
+    else
+        TRY(store_queue_put(c, job));
+    return flow_settle(c, out, m->ended);
 }
 
 err_t run_moved(struct ctx *c, const struct run *run, const struct job *job,
                 const struct run_move *m, str_t note)
 {
+    struct job settled;
+
     must(run->id == job->run_id);
     if (m->ended)
         TRY(store_run_end(c, run, m->from));
     else
         TRY(store_run_move(c, run, m->from));
-    TRY(job_write(c, job, m));
-    return move_announce(c, run, m, note);
+    TRY(job_write(c, job, m, &settled));
+    return move_announce(c, run, &settled, m, note);
 }
 
 err_t run_moved_light(struct ctx *c, const struct run *run, const struct job *job,
                       const struct run_move *m)
 {
+    struct job settled;
+
     must(run->id == job->run_id);
     if (m->ended)
         TRY(store_run_end(c, run, m->from));
     else
         TRY(store_run_status(c, run, m->from));
-    TRY(job_write(c, job, m));
-    return move_announce(c, run, m, STR_NULL);
+    TRY(job_write(c, job, m, &settled));
+    return move_announce(c, run, &settled, m, STR_NULL);
 }

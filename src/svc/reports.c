@@ -7,6 +7,7 @@
 #include "store/queue.h"
 #include "store/steps.h"
 #include "svc/app.h"
+#include "svc/flow.h"
 #include "svc/holder.h"
 #include "svc/messages.h"
 #include "svc/moves.h"
@@ -146,8 +147,12 @@ static err_t report_progress(struct ctx *c, struct held *h)
     struct job *job = &h->job;
     int64_t until = lease_renewed(c->now_ms, job->lease_until, app_of(c)->lease_ms);
     struct run_move move = { 0 };
+    bool back = true;
 
     if (h->verdict == FENCE_REVIVE) {
+        TRY(flow_regain(c, job, &back));
+        if (!back) /* what it did stays; its place is taken, so it may only finish */
+            return store_queue_put(c, job);
         TRY(run_revive(c, &h->run, job, until, &move));
         return run_moved_light(c, &h->run, job, &move);
     }

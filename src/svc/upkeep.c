@@ -9,6 +9,7 @@
 #include "store/timers.h"
 #include "store/workers.h"
 #include "svc/app.h"
+#include "svc/flow.h"
 #include "svc/messages.h"
 #include "svc/moves.h"
 
@@ -132,7 +133,12 @@ err_t svc_workers_evict(struct ctx *c, int64_t *next_due)
     for (size_t i = 0; i < n; i++) {
         bool gone = false;
 
+        bool more = false;
+
         c->env = stale[i].env;
+        TRY(flow_worker_gone(c, stale[i].key, &more));
+        if (more)
+            continue; /* the rest in the next slice */
         TRY(store_worker_evict(c, stale[i].key, before, &gone));
         if (gone)
             TRY(message_entity(c, TOPIC_WORKER_DISCONNECTED, stale[i].id));

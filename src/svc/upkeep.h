@@ -17,3 +17,6 @@ NODISCARD err_t svc_workers_evict(struct ctx *c, int64_t *next_due);
 NODISCARD err_t svc_log_relay(struct ctx *c, int64_t *next_due);
 /* Deletes messages that are too old or too many. */
 NODISCARD err_t svc_log_retain(struct ctx *c, int64_t *next_due);
+/* Admits runs to lanes that have room: after a limit was raised, and whom a leaving run could not
+ * see. */
+NODISCARD err_t svc_lanes_sweep(struct ctx *c, int64_t *next_due);

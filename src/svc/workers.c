@@ -8,6 +8,7 @@
 #include "store/runs.h"
 #include "store/workers.h"
 #include "svc/app.h"
+#include "svc/flow.h"
 #include "svc/holder.h"
 #include "svc/messages.h"
 #include "svc/moves.h"
@@ -46,6 +47,16 @@ static err_t functions_check(struct ctx *c, str_t functions)
     return n > 0 ? ERR_OK : err_set(c, ERR_INVALID, "function_ids is empty");
 }
 
+/* It may serve other functions now, so its actors may go elsewhere. */
+static err_t unbind(struct ctx *c, int64_t worker)
+{
+    bool more = true;
+
+    while (more)
+        TRY(flow_worker_gone(c, worker, &more));
+    return ERR_OK;
+}
+
 err_t svc_worker_register(struct ctx *c, const struct worker *in)
 {
     struct worker w = *in, before = { 0 };
@@ -68,6 +79,8 @@ err_t svc_worker_register(struct ctx *c, const struct worker *in)
     w.registered_at = known ? before.registered_at : c->now_ms;
     w.last_seen = c->now_ms;
     TRY(store_worker_put(c, &w));
+    if (known && !str_eq(before.functions, w.functions))
+        TRY(unbind(c, w.key));
     if (!known)
         TRY(message_entity(c, TOPIC_WORKER_CONNECTED, w.id));
     return ERR_OK;
@@ -117,7 +130,11 @@ static err_t job_renew(struct ctx *c, struct job *job, bool revive)
     if (revive) {
         struct run run = { .id = job->run_id, .fn = job->fn, .status = job_run_status(job) };
         struct run_move move = { 0 };
+        bool back = true;
 
+        TRY(flow_regain(c, job, &back));
+        if (!back)
+            return ERR_OK;
         TRY(run_revive(c, &run, job, until, &move));
         return run_moved_light(c, &run, job, &move);
     }
