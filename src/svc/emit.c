@@ -9,6 +9,7 @@
 #include "store/queue.h"
 #include "store/runs.h"
 #include "svc/batch.h"
+#include "svc/debounce.h"
 #include "svc/events.h"
 #include "svc/flow.h"
 #include "svc/messages.h"
@@ -25,6 +26,8 @@ struct plan {
     const struct function *invoked; /* the one function of an invoke */
     const struct function **fns;
     size_t fns_n;
+    const struct function **held; /* debounced: started later */
+    size_t held_n;
     bool answered; /* the key was used before: *out is its answer */
 };
 
@@ -98,6 +101,32 @@ static void plan_one(struct ctx *c, struct plan *p, const struct function *f)
     p->fns_n = 1;
 }
 
+/* Debounced functions do not start now; a caller that waits would wait for nothing. */
+static err_t plan_hold(struct ctx *c, const struct emit *in, struct plan *p)
+{
+    size_t n = 0;
+
+    if (str_starts(p->event.name, S(INVOKE_PREFIX)))
+        return ERR_OK;
+    for (size_t i = 0; i < p->fns_n; i++) {
+        const struct function *f = p->fns[i];
+
+        if (!function_debounced(f)) {
+            p->fns[n++] = f;
+            continue;
+        }
+        if (in->sync)
+            return err_set(c, ERR_PRECONDITION,
+                           "function \"" STR_FMT "\" is debounced: it cannot be waited for",
+                           STR_ARG(f->id));
+        if (p->held == NULL)
+            p->held = NEW_N(c->arena, const struct function *, p->fns_n);
+        p->held[p->held_n++] = f;
+    }
+    p->fns_n = n;
+    return ERR_OK;
+}
+
 static err_t plan_emit(struct ctx *c, const struct emit *in, struct plan *p, struct emitted *out)
 {
     const struct registry *reg = NULL;
@@ -117,7 +146,7 @@ static err_t plan_emit(struct ctx *c, const struct emit *in, struct plan *p, str
         if (f && f->status == FN_ACTIVE)
             plan_one(c, p, f);
     }
-    return ERR_OK;
+    return plan_hold(c, in, p);
 }
 
 static err_t plan_invoke(struct ctx *c, str_t function_id, const struct emit *in, struct plan *p,
@@ -238,6 +267,8 @@ static err_t plan_store(struct ctx *c, struct plan *p, struct emitted *out)
     TRY(invoke_mark(c, p));
     for (size_t i = 0; i < p->fns_n; i++)
         TRY(run_start(c, &runs[i], &jobs[i]));
+    for (size_t i = 0; i < p->held_n; i++)
+        TRY(debounce_note(c, p->held[i], &p->event));
     *out = mine;
     return ERR_OK;
 }
@@ -256,6 +287,28 @@ err_t svc_invoke(struct ctx *c, str_t function_id, const struct emit *in, struct
 
     TRY(plan_invoke(c, function_id, in, &p, out));
     return p.answered ? ERR_OK : plan_store(c, &p, out);
+}
+
+err_t svc_emit_tick(struct ctx *c, const struct function *f, str_t name, str_t data,
+                    struct emitted *out)
+{
+    struct emit in = { .data = data, .source = S("cron") };
+    struct plan p = { .flow = FLOW_EMIT, .event = event_of(&in, name) };
+
+    plan_one(c, &p, f);
+    return plan_store(c, &p, out);
+}
+
+err_t svc_run_start(struct ctx *c, const struct function *f, const struct event *e,
+                    int64_t fn_version, int64_t *run_id)
+{
+    struct run run;
+    struct job job;
+
+    run_create(c, f, e, &run, &job);
+    run.fn_version = fn_version;
+    *run_id = run.id;
+    return run_start(c, &run, &job);
 }
 
 err_t svc_emit_batch(struct ctx *c, const struct emit *in, size_t n, struct emitted *out)

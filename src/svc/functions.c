@@ -7,6 +7,7 @@
 #include "proto/ironflow.h"
 #include "store/events.h"
 #include "store/functions.h"
+#include "svc/cron.h"
 #include "svc/flow.h"
 #include "svc/messages.h"
 #include "svc/principal.h"
@@ -69,6 +70,7 @@ static err_t change(struct ctx *c, const struct function *was, struct function *
     TRY(store_function_put(c, f, was->version));
     TRY(svc_registry_touch(c));
     TRY(flow_function_changed(c, was, f));
+    TRY(cron_function_changed(c, was, f));
     return message_entity(c, f->deleted ? TOPIC_FN_DELETED : TOPIC_FN_UPDATED, f->id);
 }
 
@@ -89,11 +91,13 @@ static err_t create(struct ctx *c, const struct function *deleted, struct functi
     if (!inserted)
         return ERR_RETRY; /* somebody registered the id since we looked */
     TRY(svc_registry_touch(c));
+    TRY(cron_function_changed(c, NULL, f));
     return message_entity(c, TOPIC_FN_REGISTERED, f->id);
 }
 
 static err_t update(struct ctx *c, const struct function *was, struct function *f, str_t reason)
 {
+    struct function old = *was;
     bool same;
 
     f->key = was->key;
@@ -107,7 +111,8 @@ static err_t update(struct ctx *c, const struct function *was, struct function *
         *f = *was; /* also in the bytes of its metadata */
         return function_decode(c, f);
     }
-    return change(c, was, f, S("update"), reason);
+    TRY(function_decode(c, &old));
+    return change(c, &old, f, S("update"), reason);
 }
 
 err_t svc_function_register(struct ctx *c, const struct pb_register_function_request *in,

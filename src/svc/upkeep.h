@@ -20,3 +20,7 @@ NODISCARD err_t svc_log_retain(struct ctx *c, int64_t *next_due);
 /* Admits runs to lanes that have room: after a limit was raised, and whom a leaving run could not
  * see. */
 NODISCARD err_t svc_lanes_sweep(struct ctx *c, int64_t *next_due);
+/* Starts runs for the bursts that are over. */
+NODISCARD err_t svc_debounce_fire(struct ctx *c, int64_t *next_due);
+/* Fires due ticks of schedules. */
+NODISCARD err_t svc_cron_fire(struct ctx *c, int64_t *next_due);

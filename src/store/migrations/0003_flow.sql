@@ -26,14 +26,15 @@ CREATE INDEX lanes_worker ON lanes (worker) WHERE worker <> 0;
 -- Functions whose limits changed: a job takes the new ones to those who wait.
 CREATE TABLE flow_changes (fn {id}, env BIGINT NOT NULL);
 
--- Events held back: the latest of a burst starts one run when the burst is over. until: not later than
--- that, 0: no such bound. key_hash: of the key, which may be long.
+-- Events held back: the latest of a burst starts one run when the burst is over. fires_max: not later
+-- than that, 0: no such bound. key_hash: of the key, which may be long.
 CREATE TABLE debounces (
-    id {id}, env BIGINT NOT NULL, fn BIGINT NOT NULL, key_hash BIGINT NOT NULL, key {text} NOT NULL,
+    fn BIGINT NOT NULL, key_hash BIGINT NOT NULL, env BIGINT NOT NULL, key {text} NOT NULL,
     event_id BIGINT NOT NULL, fn_version BIGINT NOT NULL, period_ms BIGINT NOT NULL,
-    armed_at BIGINT NOT NULL, fires_at BIGINT NOT NULL, fires_max BIGINT NOT NULL);
-CREATE UNIQUE INDEX debounces_key ON debounces (env, fn, key_hash);
+    armed_at BIGINT NOT NULL, fires_at BIGINT NOT NULL, fires_max BIGINT NOT NULL,
+    PRIMARY KEY (fn, key_hash)) {strict};
 CREATE INDEX debounces_due ON debounces (fires_at);
+CREATE INDEX debounces_env ON debounces (env);
 
 -- Schedules of active functions, one row for each cron trigger. next_at: the tick that comes next;
 -- whoever moves it on fires the tick.
