@@ -121,11 +121,22 @@ err_t api_run_steps(struct ctx *c, struct api_call *a)
             .patched_at = s->patched_at,
             .patched_by = s->patched_by,
             .compensation_for = s->compensation_for,
-            .sleep_until = s->wake_at,
+            .child_run_id = api_id(c, ID_RUN, s->child_run),
+            .sleep_until = s->type == STEP_SLEEP ? s->wake_at : 0,
         };
     }
     out->steps_n = n;
     return ERR_OK;
+}
+
+/* The name that a step waits for. */
+static str_t wait_event_of(struct ctx *c, const struct step *s)
+{
+    str_t value, name = STR_NULL;
+
+    if (s->type == STEP_WAIT_FOR_EVENT && s->input.n > 0 && json_get(s->input, S("event"), &value))
+        (void)json_string(c->arena, value, &name);
+    return name;
 }
 
 static void step_out(struct ctx *c, const struct step *s, struct pb_step *out)
@@ -150,7 +161,10 @@ static void step_out(struct ctx *c, const struct step *s, struct pb_step *out)
         .compensation_for = s->compensation_for,
         .duration_ms_full = s->duration_ms,
         .has_duration_ms_full = true,
-        .sleep_until = s->wake_at,
+        .sleep_until = s->type == STEP_SLEEP ? s->wake_at : 0,
+        .wait_event_name = wait_event_of(c, s),
+        .wait_timeout = s->type == STEP_WAIT_FOR_EVENT ? s->wake_at : 0,
+        .child_run_id = api_id(c, ID_RUN, s->child_run),
         .created_at = id_ms(s->id),
     };
 }

@@ -6,6 +6,8 @@
 #include "api/handlers.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "engine/sm.h"
+#include "engine/wait.h"
 
 enum { JOBS_DEFAULT = 10, STEPS_MAX = 500 };
 /* An answer that carries more than this gives no further job: the rest goes back into the queue. */
@@ -178,6 +180,10 @@ static void job_out(struct ctx *c, const struct assignment *as, struct pb_rest_j
         out->completed_steps[i].step_id = as->steps[i].step_id;
         out->completed_steps[i].name = as->steps[i].name;
         out->completed_steps[i].output = as->steps[i].output;
+        if (as->steps[i].status == STEP_COMPLETED)
+            continue;
+        out->completed_steps[i].status = sm_name(&step_sm, (int)as->steps[i].status);
+        out->completed_steps[i].error = as->steps[i].error;
     }
     out->completed_steps_n = as->steps_n;
 }
@@ -368,6 +374,29 @@ static err_t steps_in(struct ctx *c, const struct pb_rest_job_update *in, struct
     return ERR_OK;
 }
 
+static err_t yield_in(struct ctx *c, const struct pb_rest_yield *in, struct report *out)
+{
+    const struct pb_rest_event_filter *f = in->event_filter;
+
+    out->yield_type = in->type;
+    out->yield_step_id = in->step_id;
+    out->yield_until_ms = in->until;
+    out->yield_function = in->function_id;
+    out->yield_input = in->input;
+    if (!(in->invoke_timeout_ms >= 0 && in->invoke_timeout_ms < 9e15))
+        return err_set(c, ERR_INVALID, "yield.invoke_timeout_ms: out of range");
+    out->yield_timeout_ms = (int64_t)in->invoke_timeout_ms;
+    if (f == NULL)
+        return ERR_OK;
+    out->yield_event = f->event;
+    out->yield_match = f->match;
+    out->yield_match_value = f->match_value;
+    if (f->timeout.n > 0 && !wait_timeout_parse(f->timeout, &out->yield_timeout_ms))
+        return err_set(c, ERR_INVALID, "yield.event_filter.timeout: expected a number and a unit, "
+                                       "such as 30s or 7d");
+    return ERR_OK;
+}
+
 static err_t report_kind(struct ctx *c, str_t word, enum report_kind *out)
 {
     static const struct {
@@ -404,11 +433,8 @@ err_t api_worker_report(struct ctx *c, struct api_call *a)
     TRY(steps_in(c, in, &r));
     if (r.kind == REPORT_YIELDED && !in->yield)
         return err_set(c, ERR_INVALID, "yield: required when status is yielded");
-    if (in->yield) {
-        r.yield_type = in->yield->type;
-        r.yield_step_id = in->yield->step_id;
-        r.yield_until_ms = in->yield->until;
-    }
+    if (in->yield)
+        TRY(yield_in(c, in->yield, &r));
     TRY(svc_job_report(c, api_param(a, "id"), api_param(a, "job"), &r));
     return ok(a, S("ok"));
 }

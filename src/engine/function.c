@@ -6,6 +6,7 @@
 #include "codec/cron.h"
 #include "engine/function_priv.h"
 #include "engine/match.h"
+#include "engine/wait.h"
 
 #define RETRY_ATTEMPTS 3
 #define RETRY_DELAY_MS 1000
@@ -34,34 +35,6 @@ static ptrdiff_t uses_expression(const struct pb_register_function_request *in)
     return -1;
 }
 
-static ptrdiff_t uses_cron(const struct pb_register_function_request *in)
-{
-    for (size_t i = 0; i < in->triggers_n; i++)
-        if (in->triggers[i].cron.n > 0)
-            return (ptrdiff_t)i;
-    return -1;
-}
-
-static ptrdiff_t uses_debounce(const struct pb_register_function_request *in)
-{
-    return in->debounce != NULL ? 0 : -1;
-}
-
-static ptrdiff_t uses_concurrency(const struct pb_register_function_request *in)
-{
-    return in->concurrency != NULL ? 0 : -1;
-}
-
-static ptrdiff_t uses_actor_key(const struct pb_register_function_request *in)
-{
-    return in->actor_key.n > 0 ? 0 : -1;
-}
-
-static ptrdiff_t uses_cancel_on(const struct pb_register_function_request *in)
-{
-    return in->cancel_on_n > 0 ? 0 : -1;
-}
-
 static ptrdiff_t uses_secrets(const struct pb_register_function_request *in)
 {
     return in->secrets_n > 0 ? 0 : -1;
@@ -75,12 +48,6 @@ static ptrdiff_t uses_push(const struct pb_register_function_request *in)
 static const struct unbuilt unbuilts[] = {
     { "triggers", "expression", uses_expression,
       "filter expressions are not supported by this release" },
-    { "triggers", "cron", uses_cron, "schedules are not supported by this release" },
-    { "debounce", NULL, uses_debounce, "debouncing is not supported by this release" },
-    { "concurrency", NULL, uses_concurrency,
-      "concurrency limits are not supported by this release" },
-    { "actorKey", NULL, uses_actor_key, "actor routing is not supported by this release" },
-    { "cancelOn", NULL, uses_cancel_on, "cancelling on events is not supported by this release" },
     { "secrets", NULL, uses_secrets, "secrets are not supported by this release" },
     { "preferredMode", NULL, uses_push,
       "push mode is not supported by this release; leave endpointUrl empty to use pull mode" },
@@ -157,6 +124,12 @@ static err_t check_cancel_on(struct ctx *c, const struct pb_register_function_re
             return err_set(c, ERR_INVALID, "cancelOn[%zu].event: is required", i);
         if (s->match.n == 0)
             return err_set(c, ERR_INVALID, "cancelOn[%zu].match: is required", i);
+        if (s->match.n > WAIT_MATCH_MAX)
+            return err_set(c, ERR_INVALID, "cancelOn[%zu].match: longer than %d bytes", i,
+                           WAIT_MATCH_MAX);
+        if (event_pattern_check(c, s->event) != ERR_OK)
+            return err_set(c, ERR_INVALID, "cancelOn[%zu].%s", i,
+                           str_z(c->arena, err_text(c, ERR_INVALID)));
         for (size_t k = 0; k < i; k++)
             if (str_eq(in->cancel_on[k].event, s->event) &&
                 str_eq(in->cancel_on[k].match, s->match))

@@ -392,6 +392,102 @@ void wait_filter_done(struct wait_filter *f)
     f->text = STR_NULL;
 }
 
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+bool invoke_failures_known(str_t sdk, str_t runtime)
+{
+    static const char *const scripts[] = { "node", "bun", "deno", "js" };
+    int64_t major = 0, minor = 0;
+    bool script = false;
+    str_t part;
+
+    if (sdk.n == 0 && runtime.n == 0)
+        return false;
+    for (size_t i = 0; i < COUNT_OF(scripts); i++)
+        script |= str_starts(runtime, str_from(scripts[i]));
+    if (!script)
+        return true;
+    return str_cut(&sdk, '.', &part) && str_to_i64(part, &major) && str_cut(&sdk, '.', &part) &&
+           str_to_i64(part, &minor) && (major > 0 || minor > 29);
+}
+
+static void put_text(struct json_out *w, str_t key, str_t value)
+{
+    json_key(w, key);
+    json_put_str(w, value);
+}
+
+static void put_not_retryable(struct json_out *w)
+{
+    json_key(w, S("retryable"));
+    json_put_bool(w, false);
+    json_close(w, '}');
+}
+
+str_t invoke_error_json(struct ctx *c, str_t message, str_t function_id, int64_t child, str_t cause)
+{
+    struct buf b;
+    struct json_out w = { .b = &b };
+
+    buf_init_arena(&b, c->arena, OBJECT_MAX);
+    json_open(&w, '{');
+    put_text(&w, S("message"), message);
+    put_text(&w, S("function_id"), function_id);
+    if (child != 0)
+        put_text(&w, S("child_run_id"), id_text(c->arena, ID_RUN, child));
+    if (cause.n > 0)
+        put_text(&w, S("cause"), cause);
+    put_not_retryable(&w);
+    must(!b.full);
+    return buf_str(&b);
+}
+
+str_t invoke_run_error_json(struct ctx *c, str_t function_id, str_t step_error)
+{
+    str_t why = error_message(c, step_error);
+    struct buf b;
+    struct json_out w = { .b = &b };
+
+    buf_init_arena(&b, c->arena, OBJECT_MAX);
+    json_open(&w, '{');
+    put_text(&w, S("message"),
+             str_printf(c->arena, "invoke of " STR_FMT " failed: " STR_FMT, STR_ARG(function_id),
+                        STR_ARG(why)));
+    put_text(&w, S("code"), S("INVOKE_FAILED"));
+    if (step_error.n > 0) {
+        json_key(&w, S("details"));
+        json_put_raw(&w, step_error);
+    }
+    put_not_retryable(&w);
+    must(!b.full);
+    return buf_str(&b);
+}
+
+str_t wait_timeout_json(struct ctx *c, str_t step_name, str_t event)
+{
+    struct buf b;
+    struct json_out w = { .b = &b };
+
+    buf_init_arena(&b, c->arena, OBJECT_MAX);
+    json_open(&w, '{');
+    put_text(&w, S("message"),
+             str_printf(c->arena, "step " STR_FMT " timed out waiting for event " STR_FMT,
+                        STR_ARG(step_name), STR_ARG(event)));
+    put_text(&w, S("code"), S("WAIT_TIMEOUT"));
+    put_not_retryable(&w);
+    must(!b.full);
+    return buf_str(&b);
+}
+
+str_t error_message(struct ctx *c, str_t error)
+{
+    str_t value, text = STR_NULL;
+
+    if (error.n > 0 && json_get(error, S("message"), &value))
+        (void)json_string(c->arena, value, &text);
+    return text;
+}
+
 /* ---- the event as a value -------------------------------------------------------------------- */
 
 str_t event_object_json(struct ctx *c, const struct event *e)

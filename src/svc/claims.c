@@ -4,6 +4,8 @@
 #include "engine/match.h"
 #include "engine/run.h"
 #include "engine/schedule.h"
+#include "engine/step.h"
+#include "engine/wait.h"
 #include "store/events.h"
 #include "store/queue.h"
 #include "store/runs.h"
@@ -203,6 +205,31 @@ err_t svc_worker_release(struct ctx *c, const struct claim *claims, size_t n)
 
 /* ---- assignments ----------------------------------------------------------------------------- */
 
+/* Failed invokes are told only to those who understand them. */
+static err_t assignment_steps(struct ctx *c, struct assignment *a)
+{
+    struct step *steps = NULL;
+    struct worker w = { 0 };
+    bool known = false, told = a->claim.run.mode == MODE_PUSH;
+    size_t n = 0;
+
+    if (a->step_base == 0)
+        return ERR_OK;
+    if (!told && (a->claim.job.watch & WATCH_CATCHES) != 0) {
+        TRY(store_worker_get(c, a->claim.run.worker, &w, &known));
+        told = known && invoke_failures_known(w.sdk, w.runtime);
+    }
+    if (!told)
+        return store_step_list(c, a->claim.run.id, STEP_COMPLETED, &a->steps, &a->steps_n);
+    TRY(store_step_list(c, a->claim.run.id, 0, &steps, &n));
+    a->steps = steps;
+    for (size_t i = 0; i < n; i++) {
+        if (steps[i].status == STEP_COMPLETED || step_invoke_failed(&steps[i]))
+            a->steps[a->steps_n++] = steps[i];
+    }
+    return ERR_OK;
+}
+
 static err_t assignment_load(struct ctx *c, const struct registry *reg, struct assignment *a)
 {
     const struct function *f = registry_by_key(reg, a->claim.job.fn);
@@ -211,9 +238,7 @@ static err_t assignment_load(struct ctx *c, const struct registry *reg, struct a
     a->step_base = a->claim.job.step_next;
     TRY(store_run_get(c, a->claim.job.run_id, &a->claim.run));
     TRY(store_event_get(c, a->claim.run.event_id, &a->event));
-    if (a->step_base > 0)
-        TRY(store_step_list(c, a->claim.run.id, STEP_COMPLETED, &a->steps, &a->steps_n));
-    return ERR_OK;
+    return assignment_steps(c, a);
 }
 
 static size_t assignment_bytes(const struct assignment *a)

@@ -14,6 +14,7 @@
 #include "svc/flow.h"
 #include "svc/messages.h"
 #include "svc/registry.h"
+#include "svc/waits.h"
 #include "txn/txn.h"
 
 #define EMIT_BATCH_MAX 1000
@@ -28,6 +29,8 @@ struct plan {
     size_t fns_n;
     const struct function **held; /* debounced: started later */
     size_t held_n;
+    const struct child_start *child; /* it is invoked by a step */
+    int64_t *budget;                 /* how many others it may wake itself, NULL: the usual */
     bool answered; /* the key was used before: *out is its answer */
 };
 
@@ -233,9 +236,16 @@ static err_t invoke_mark(struct ctx *c, const struct plan *p)
     return ERR_OK;
 }
 
-static err_t run_start(struct ctx *c, const struct run *run, struct job *job)
+static err_t run_start(struct ctx *c, const struct function *f, const struct event *e,
+                       const struct run *run, struct job *job)
 {
+    bool any = false;
+
     TRY(flow_enter(c, job));
+    if (f->cancel_on_n > 0)
+        TRY(waits_add_cancels(c, f, e, run->id, &any));
+    if (any)
+        job->watch |= WATCH_ROWS;
     TRY(store_run_add(c, run));
     TRY(store_queue_add(c, job));
     TRY(message_run(c, TOPIC_RUN_CREATED, run));
@@ -244,31 +254,50 @@ static err_t run_start(struct ctx *c, const struct run *run, struct job *job)
     return ERR_OK;
 }
 
-static err_t plan_store(struct ctx *c, struct plan *p, struct emitted *out)
+static void child_mark(const struct child_start *child, struct run *run, struct job *job)
 {
-    struct run *runs = NEW_N(c->arena, struct run, p->fns_n + 1);
-    struct job *jobs = NEW_N(c->arena, struct job, p->fns_n + 1);
-    struct emitted mine = { .runs = NEW_N(c->arena, int64_t, p->fns_n + 1) };
-    int64_t pos = 0;
+    run->parent_run = child->parent_run;
+    run->parent_step = child->parent_step;
+    job->watch |= WATCH_PARENT;
+}
 
-    p->event.id = mine.event_id = ctx_id(c);
-    for (size_t i = 0; i < p->fns_n; i++) {
-        run_create(c, p->fns[i], &p->event, &runs[i], &jobs[i]);
-        mine.runs[mine.runs_n++] = runs[i].id;
-    }
-    TRY(key_take(c, p, &mine, out));
-    if (p->answered)
-        return ERR_OK;
+/* The event, its message, and whom it concerns beside the functions that it starts. */
+static err_t event_store(struct ctx *c, struct plan *p, struct wakes *wakes)
+{
+    int64_t pos = 0, usual = WAKES_PER_CALL;
+
     p->event.seq = message_next_pos(c);
     TRY(store_event_add(c, &p->event));
     TRY(message_event(c, &p->event, &pos));
     must(pos == p->event.seq);
     svc_count(c, 0, COUNT_EVENTS, 1);
     TRY(invoke_mark(c, p));
+    return waits_find(c, &p->event, p->budget ? p->budget : &usual, wakes);
+}
+
+static err_t plan_store(struct ctx *c, struct plan *p, struct emitted *out)
+{
+    struct run *runs = NEW_N(c->arena, struct run, p->fns_n + 1);
+    struct job *jobs = NEW_N(c->arena, struct job, p->fns_n + 1);
+    struct emitted mine = { .runs = NEW_N(c->arena, int64_t, p->fns_n + 1) };
+    struct wakes wakes = { 0 };
+
+    p->event.id = mine.event_id = ctx_id(c);
+    for (size_t i = 0; i < p->fns_n; i++) {
+        run_create(c, p->fns[i], &p->event, &runs[i], &jobs[i]);
+        if (p->child)
+            child_mark(p->child, &runs[i], &jobs[i]);
+        mine.runs[mine.runs_n++] = runs[i].id;
+    }
+    TRY(key_take(c, p, &mine, out));
+    if (p->answered)
+        return ERR_OK;
+    TRY(event_store(c, p, &wakes));
     for (size_t i = 0; i < p->fns_n; i++)
-        TRY(run_start(c, &runs[i], &jobs[i]));
+        TRY(run_start(c, p->fns[i], &p->event, &runs[i], &jobs[i]));
     for (size_t i = 0; i < p->held_n; i++)
         TRY(debounce_note(c, p->held[i], &p->event));
+    TRY(waits_wake(c, &p->event, &wakes));
     *out = mine;
     return ERR_OK;
 }
@@ -308,11 +337,26 @@ err_t svc_run_start(struct ctx *c, const struct function *f, const struct event 
     run_create(c, f, e, &run, &job);
     run.fn_version = fn_version;
     *run_id = run.id;
-    return run_start(c, &run, &job);
+    return run_start(c, f, e, &run, &job);
+}
+
+err_t svc_child_start(struct ctx *c, const struct child_start *in, int64_t *run_id)
+{
+    struct emit emit = { .data = in->input, .run_id = in->parent_run };
+    struct emitted done = { 0 };
+    struct plan p;
+
+    TRY(plan_invoke(c, in->function_id, &emit, &p, &done));
+    p.child = in;
+    TRY(plan_store(c, &p, &done));
+    must(done.runs_n == 1);
+    *run_id = done.runs[0];
+    return ERR_OK;
 }
 
 err_t svc_emit_batch(struct ctx *c, const struct emit *in, size_t n, struct emitted *out)
 {
+    int64_t budget = WAKES_PER_CALL;
     struct plan *plans;
 
     if (n > EMIT_BATCH_MAX)
@@ -326,6 +370,7 @@ err_t svc_emit_batch(struct ctx *c, const struct emit *in, size_t n, struct emit
         TRY(e);
     }
     for (size_t i = 0; i < n; i++) {
+        plans[i].budget = &budget;
         if (!plans[i].answered)
             TRY(plan_store(c, &plans[i], &out[i]));
     }

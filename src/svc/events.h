@@ -38,6 +38,16 @@ NODISCARD err_t svc_emit_tick(struct ctx *c, const struct function *f, str_t nam
 NODISCARD err_t svc_run_start(struct ctx *c, const struct function *f, const struct event *e,
                               int64_t fn_version, int64_t *run_id);
 
+struct child_start {
+    str_t function_id;
+    str_t input; /* JSON or empty */
+    int64_t parent_run;
+    str_t parent_step;
+};
+/* WRITE. Starts a function for a step of another run, which learns of its end. ERR_NOT_FOUND,
+ * ERR_PRECONDITION when it is paused or archived; nothing was written then. */
+NODISCARD err_t svc_child_start(struct ctx *c, const struct child_start *in, int64_t *run_id);
+
 /* READ. ERR_NOT_FOUND. */
 NODISCARD err_t svc_event_get(struct ctx *c, int64_t id, struct event *out);
 

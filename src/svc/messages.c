@@ -215,7 +215,7 @@ static bool record_body(struct record_reader *r, struct record *out)
                get_byte(r, &out->status) && get_byte(r, &out->pause_reason) &&
                get_u64(r, &out->id) && get_varint(r, &out->fn) && get_text(r, &out->text);
     case RECORD_STEP:
-        return get_byte(r, &out->topic) && out->topic <= TOPIC_STEP_PATCHED &&
+        return get_byte(r, &out->topic) && out->topic <= TOPIC_STEP_TIMED_OUT &&
                get_byte(r, &out->status) && get_u64(r, &out->id) && get_u64(r, &out->run) &&
                get_varint(r, &out->fn);
     case RECORD_ENTITY:

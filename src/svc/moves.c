@@ -5,9 +5,13 @@
 #include "store/runs.h"
 #include "store/timers.h"
 #include "svc/batch.h"
+#include "svc/children.h"
 #include "svc/flow.h"
 #include "svc/messages.h"
+#include "svc/waits.h"
 #include "txn/txn.h"
+
+#define FOLLOW_MAX 64
 
 /* The topic that announces a status; false: none (a run that waits for a worker again). */
 static bool topic_of(enum run_status s, enum run_topic *out)
@@ -75,8 +79,8 @@ static err_t job_write(struct ctx *c, const struct job *job, const struct run_mo
     return flow_settle(c, out, m->ended);
 }
 
-err_t run_moved(struct ctx *c, const struct run *run, const struct job *job,
-                const struct run_move *m, str_t note)
+static err_t move_write(struct ctx *c, const struct run *run, const struct job *job,
+                        const struct run_move *m, str_t note)
 {
     struct job settled;
 
@@ -87,6 +91,36 @@ err_t run_moved(struct ctx *c, const struct run *run, const struct job *job,
         TRY(store_run_move(c, run, m->from));
     TRY(job_write(c, job, m, &settled));
     return move_announce(c, run, &settled, m, note);
+}
+
+/* Up a chain of invokes, where one failure may end one run after the other. */
+err_t run_ended_follow(struct ctx *c, int64_t run_id, int64_t watch)
+{
+    for (int steps = 0;; steps++) {
+        struct child_news news = { 0 };
+
+        if ((watch & WATCH_ROWS) != 0)
+            TRY(store_waits_del(c, run_id, 0));
+        if ((watch & WATCH_PARENT) == 0)
+            return ERR_OK;
+        if (steps == FOLLOW_MAX)
+            return wake_later(c, run_id);
+        TRY(child_ended(c, run_id, &news));
+        if (!news.moves)
+            return ERR_OK;
+        TRY(move_write(c, &news.run, &news.job, &news.move, STR_NULL));
+        if (!news.move.ended)
+            return ERR_OK;
+        run_id = news.run.id;
+        watch = news.job.watch;
+    }
+}
+
+err_t run_moved(struct ctx *c, const struct run *run, const struct job *job,
+                const struct run_move *m, str_t note)
+{
+    TRY(move_write(c, run, job, m, note));
+    return m->ended && job->watch != 0 ? run_ended_follow(c, run->id, job->watch) : ERR_OK;
 }
 
 err_t run_moved_light(struct ctx *c, const struct run *run, const struct job *job,
@@ -100,5 +134,6 @@ err_t run_moved_light(struct ctx *c, const struct run *run, const struct job *jo
     else
         TRY(store_run_status(c, run, m->from));
     TRY(job_write(c, job, m, &settled));
-    return move_announce(c, run, &settled, m, STR_NULL);
+    TRY(move_announce(c, run, &settled, m, STR_NULL));
+    return m->ended && job->watch != 0 ? run_ended_follow(c, run->id, job->watch) : ERR_OK;
 }

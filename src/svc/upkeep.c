@@ -9,9 +9,11 @@
 #include "store/timers.h"
 #include "store/workers.h"
 #include "svc/app.h"
+#include "svc/children.h"
 #include "svc/flow.h"
 #include "svc/messages.h"
 #include "svc/moves.h"
+#include "svc/waits.h"
 
 #define LEASES_EVERY_MS 2000
 #define WORKERS_EVERY_MS 5000
@@ -47,6 +49,12 @@ static err_t timer_act(struct ctx *c, const struct timer *t, struct run *run, st
     case TIMER_GRACE:
         TRY(run_grace_over(c, run, job, &move));
         break;
+    case TIMER_WAIT:
+        TRY(wait_timed_out(c, run, job, t->step, &move));
+        break;
+    case TIMER_CHILD:
+        TRY(child_timed_out(c, run, job, t->step, &move));
+        break;
     }
     return run_moved(c, run, job, &move, STR_NULL);
 }
@@ -65,6 +73,8 @@ static err_t timer_fire(struct ctx *c, const struct timer *t)
     if (!open || !run_timer_wanted(&job, t))
         return ERR_OK;
     TRY(store_run_get(c, t->run_id, &run));
+    if (t->kind != TIMER_RETRY && t->kind != TIMER_GRACE && !run_waits_for(&run, &job, t->step))
+        return ERR_OK;
     return timer_act(c, t, &run, &job);
 }
 

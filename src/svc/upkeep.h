@@ -9,6 +9,8 @@
 
 /* Fires due timers: sleeps end, retries begin, recovery graces are over. */
 NODISCARD err_t svc_timers_fire(struct ctx *c, int64_t *next_due);
+/* Works off whom an event concerns beyond those that it dealt with itself. */
+NODISCARD err_t svc_wakes_run(struct ctx *c, int64_t *next_due);
 /* Takes runs back whose lease has run out. */
 NODISCARD err_t svc_leases_sweep(struct ctx *c, int64_t *next_due);
 /* Forgets workers without a sign of life. */

@@ -37,7 +37,7 @@ struct assignment {
     struct claim claim;
     str_t function_id;
     struct event event;
-    struct step *steps; /* completed ones, in sequence order */
+    struct step *steps; /* completed ones, in sequence order, and failed invokes if it can tell */
     size_t steps_n;
     int64_t step_base;
 };
@@ -76,12 +76,16 @@ struct report {
     str_t output; /* completed: JSON; empty is null */
     str_t error;  /* failed: JSON object {message, code, ...} */
     bool retryable;
-    str_t yield_type; /* yielded: "sleep", "wait_for_event", ... */
-    str_t yield_step_id;
-    int64_t yield_until_ms;
+    /* yielded: sleep, wait_for_event, invoke_function or invoke_function_async */
+    str_t yield_type, yield_step_id;
+    int64_t yield_until_ms;   /* end of a sleep, or deadline of a wait if it is known as a time */
+    int64_t yield_timeout_ms; /* of a wait or an invoke; 0: the default */
+    str_t yield_event, yield_match;
+    str_t yield_match_value; /* JSON or empty */
+    str_t yield_function;
+    str_t yield_input; /* JSON or empty */
 };
 /* WRITE. Spec engine-pull section 6: steps become durable, then the run moves. ERR_INVALID,
- * ERR_NOT_FOUND "worker not registered", ERR_STALE_EXECUTION, ERR_RUN_NOT_RUNNING;
- * ERR_UNIMPLEMENTED for yields of a later release. */
+ * ERR_NOT_FOUND "worker not registered", ERR_STALE_EXECUTION, ERR_RUN_NOT_RUNNING. */
 NODISCARD err_t svc_job_report(struct ctx *c, str_t worker_id, str_t job_id,
                                const struct report *in);
