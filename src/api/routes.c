@@ -55,6 +55,14 @@ const struct route routes[] = {
       "Workers" },
     { "PUT", V1 "/workers/{id}/jobs/{job}", api_worker_report, ROUTE_WRITE, 0, "functions:register",
       &pb_rest_job_update_desc, &pb_rest_status_answer_desc, "workers.report", "Workers" },
+    /* debouncing */
+    { "GET", V1 "/debounce/entries", api_debounce_list, ROUTE_READ, 0, "runs:read", NULL, NULL,
+      "debounce.list", "Debounce" },
+    { "DELETE", V1 "/debounce/entries/{envID}/{fnID}/{key}", api_debounce_cancel, ROUTE_WRITE, 0,
+      "runs:cancel", NULL, NULL, "debounce.cancel", "Debounce" },
+    /* the empty key */
+    { "DELETE", V1 "/debounce/entries/{envID}/{fnID}", api_debounce_cancel, ROUTE_WRITE,
+      ROUTE_SLASH, "runs:cancel", NULL, NULL, "debounce.cancel", "Debounce" },
     /* system */
     { "GET", "/health", api_health, ROUTE_READ, ROUTE_PUBLIC | ROUTE_HEAD | ROUTE_PROBE, "", NULL,
       &pb_rest_health_desc, "system.health", "System" },
@@ -204,9 +212,6 @@ const struct route routes[] = {
     { "GET", V1 "/circuit-breakers", NULL, ROUTE_LOCAL, 0, "", NULL, NULL, NULL, NULL },
     { "POST", V1 "/circuit-breakers/{key}/reset", NULL, ROUTE_LOCAL, 0, "", NULL, NULL, NULL,
       NULL },
-    { "GET", V1 "/debounce/entries", NULL, ROUTE_LOCAL, 0, "", NULL, NULL, NULL, NULL },
-    { "DELETE", V1 "/debounce/entries/{envID}/{fnID}/{key}", NULL, ROUTE_LOCAL, 0, "", NULL, NULL,
-      NULL, NULL },
     { "GET", V1 "/outbox/dead-letter", NULL, ROUTE_LOCAL, 0, "", NULL, NULL, NULL, NULL },
     { "POST", V1 "/outbox/dead-letter/{eventID}/requeue", NULL, ROUTE_LOCAL, 0, "", NULL, NULL,
       NULL, NULL },

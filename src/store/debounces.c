@@ -37,10 +37,9 @@ static err_t entries_read(struct ctx *c, struct db_rows *r, struct debounce_entr
 
 err_t store_debounce_add(struct ctx *c, struct debounce_entry *entry, bool *added)
 {
-    static const struct sql add = {
-        "INSERT INTO debounces (" ENTRY_COLS ") VALUES ($1, $2, $env, $3, $4, $5, $6, $7, $8, $9) "
-        "ON CONFLICT DO NOTHING"
-    };
+    static const struct sql add = { "INSERT INTO debounces (" ENTRY_COLS
+                                    ") VALUES ($1, $2, $env, $3, $4, $5, $6, $7, $8, $9) "
+                                    "ON CONFLICT DO NOTHING" };
     static const struct sql get = { "SELECT " ENTRY_COLS " FROM debounces WHERE fn = $1 "
                                     "AND key_hash = $2 AND env = $env {for_update}" };
     struct debounce_entry *found = NULL;
