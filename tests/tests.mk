@@ -3,7 +3,7 @@ E2E := $(wildcard tests/e2e/*.test.mjs)
 NODE := $(shell command -v node 2>/dev/null)
 E2E_FLAGS := --test --test-concurrency=2
 
-.PHONY: test e2e e2e-pg unit-pg
+.PHONY: test e2e
 test: check-quick unit fuzz-replay unit-sdk golden e2e test-pg tests-system
 	@echo "All tests passed."
 

@@ -19,7 +19,8 @@ check-cppcheck: $(GENERATED)
 	@cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
 		--inline-suppr --suppress=missingIncludeSystem -Isrc -I$(BUILD)/gen $(SRCS)
 check-tidy: $(GENERATED)
-	@clang-tidy --quiet $(SRCS) -- $(CPPFLAGS) 2>/dev/null
+	@printf '%s\n' $(SRCS) $(SDK_SRCS) | \
+		TIDY_FLAGS="$(subst ",\",$(CPPFLAGS)) -Isdk/c" xargs -P$$(nproc) -n1 sh scripts/check/tidy.sh
 
 .PHONY: format
 format:

@@ -13,7 +13,7 @@ FNR == 1 { flush(); file = FILENAME; if ($0 !~ /^\/\*/) { printf "%s: opens with
 /^[a-zA-Z].*[a-z_]\(.*/ && !/^(typedef|static|#|struct [a-z_]+ \{)/ && !proto { proto = 1; at = FNR }
 END { flush(); exit bad }
 ' src/*/*.h >&2
-for p in json proto url cron h1; do
+for p in json proto url cron h1 h2; do
     ls src/*/"$p"_fuzz.c >/dev/null 2>&1 || { echo "no fuzzer for $p" >&2; exit 1; }
     [ -d "fuzz/corpus/$p" ] || { echo "no corpus for $p" >&2; exit 1; }
 done

@@ -43,7 +43,7 @@ out=$(
     foreign 'sqlite3' 'src/db/db_sqlite'
     foreign 'libpq|postgresql' 'src/db/db_pg'
     foreign 'llhttp' 'src/http/h1\.'
-    foreign 'nghttp2' 'src/http/h2\.c'
+    foreign 'nghttp2' 'src/http/h2(\.c|_client_fixture)'
     foreign 'curl/' 'src/http/client\.c'
     foreign 'uv\.h' 'src/rt/|src/http/(conn|server)'
     foreign 'openssl/' 'src/base/crypto\.c'

@@ -95,6 +95,7 @@ static err_t run_route(struct ctx *c, struct api_call *a)
     a->text = STR_NULL;
     a->state = NULL;
     a->emitted_n = 0;
+    a->log_msg = NULL;
     if (a->out)
         memset(a->out, 0, pb_size(a->out_desc));
     else if (a->out_desc)

@@ -29,6 +29,7 @@ static void emitted_out(struct ctx *c, const struct emitted *e, struct pb_trigge
 err_t api_event_emit(struct ctx *c, struct api_call *a)
 {
     const struct pb_rest_emit_body *in = a->in;
+    struct pb_rest_emitted *out = a->out;
     struct emit e = { .name = in->name.n > 0 ? in->name : in->event,
                       .data = in->data,
                       .metadata = in->metadata,
@@ -37,7 +38,9 @@ err_t api_event_emit(struct ctx *c, struct api_call *a)
     struct emitted done = { 0 };
 
     TRY(emit(c, a, &e, &done));
-    emitted_out(c, &done, a->out);
+    out->event_id = api_id(c, ID_EVENT, done.event_id);
+    out->run_ids = api_run_ids(c, done.runs, done.runs_n);
+    out->run_ids_n = done.runs_n;
     return ERR_OK;
 }
 

@@ -162,6 +162,8 @@ void api_finish(struct api_call *a, err_t e)
         claims = api_claims_keep(a);
     if (e == ERR_OK && api->metrics && a->emitted_n > 0)
         api_metrics_emitted(api->metrics, c->who->env_id, a->emitted, a->emitted_n);
+    if (e == ERR_OK && a->log_msg)
+        log_info(a->log_msg, "%s", a->log_fields);
     if (e == ERR_OK)
         e = render(a, r);
     if (e != ERR_OK)

@@ -11,7 +11,7 @@
 const struct route routes[] = {
     /* events */
     { "POST", V1 "/events", api_event_emit, ROUTE_WRITE, 0, "events:emit", &pb_rest_emit_body_desc,
-      &pb_trigger_response_desc, "events.emit", "Events" },
+      &pb_rest_emitted_desc, "events.emit", "Events" },
     { "GET", V1 "/events", api_event_list, ROUTE_READ, 0, "events:subscribe",
       &pb_rest_list_events_query_desc, &pb_rest_event_page_desc, "events.list", "Events" },
     { "GET", V1 "/events/{id}", api_event_get, ROUTE_READ, 0, "events:subscribe", NULL,

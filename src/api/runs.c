@@ -183,13 +183,29 @@ err_t api_run_steps_rpc(struct ctx *c, struct api_call *a)
     return ERR_OK;
 }
 
+/* Quotes would end the field. */
+static void cancel_log(struct ctx *c, struct api_call *a, str_t run, str_t reason)
+{
+    char *copy = NEW_N(c->arena, char, reason.n + 1);
+
+    for (size_t i = 0; i < reason.n; i++)
+        copy[i] = reason.p[i] == '"' ? '\'' : reason.p[i];
+    a->log_msg = "run cancelled";
+    a->log_fields = str_z(c->arena, str_printf(c->arena, "run=" STR_FMT " reason=\"" STR_FMT "\"",
+                                               STR_ARG(run), (int)reason.n, copy));
+}
+
 err_t api_run_cancel(struct ctx *c, struct api_call *a)
 {
     const struct pb_cancel_run_request *in = a->in;
+    str_t reason = in->reason;
     struct run run = { 0 };
     int64_t id = 0;
+    bool now;
 
     TRY(api_id_parse(c, ID_RUN, "run", in->id, &id));
-    TRY(svc_run_cancel(c, id, in->reason, &run));
+    TRY(svc_run_cancel(c, id, &reason, &run, &now));
+    if (now)
+        cancel_log(c, a, in->id, reason);
     return api_runs(c, &run, 1, a->out);
 }

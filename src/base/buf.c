@@ -32,7 +32,7 @@ static bool grow(struct buf *b, size_t n)
     } else if (b->p == NULL || !arena_extend(b->arena, b->p, b->cap, cap)) {
         char *p = arena_alloc(b->arena, cap);
 
-        if (b->n != 0)
+        if (b->p != NULL)
             memcpy(p, b->p, b->n);
         b->p = p;
     }

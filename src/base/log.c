@@ -13,7 +13,7 @@
 #include "base/time.h"
 
 #define FIELDS_MAX 4096
-#define LINE_MAX_BYTES (64 * 1024)
+#define LINE_MAX_BYTES ((size_t)64 * 1024)
 
 struct level_row {
     str_t name, label, colour;

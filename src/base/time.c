@@ -309,7 +309,7 @@ void duration_print(struct buf *b, int64_t ms)
     buf_u64(b, seconds % 60);
     if (fraction != 0) {
         put_digits(digits, fraction, 3);
-        while (digits[n - 1] == '0')
+        while (n > 1 && digits[n - 1] == '0')
             n--;
         buf_char(b, '.');
         buf_append(b, (str_t){ digits, n });

@@ -39,13 +39,20 @@ static int invoke_async(struct cli *cli, const struct trigger *t)
     return 0;
 }
 
+/* What the command line calls a status of an RPC. */
+static str_t status_word(struct cli *cli, str_t status)
+{
+    if (str_eq(status, S("RUN_STATUS_WAITING_FOR_CAPACITY")))
+        return S("pending");
+    return enum_word(cli, status, S("RUN_STATUS_"));
+}
+
 static int invoke_result(struct cli *cli, str_t result)
 {
     struct run_result r = trigger_result(cli, result);
 
     out_toned(cli, r.ok ? TONE_GOOD : TONE_BAD, r.ok ? S("✓") : S("✗"));
-    printf(" %s " STR_FMT " in " STR_FMT "ms\n", cli->args[0],
-           STR_ARG(r.ok ? S("completed") : enum_word(cli, r.status, S("RUN_STATUS_"))),
+    printf(" %s " STR_FMT " in " STR_FMT "ms\n", cli->args[0], STR_ARG(status_word(cli, r.status)),
            STR_ARG(r.duration_ms));
     if (r.text.n > 0)
         printf("  %s: " STR_FMT "\n", r.ok ? "Output" : "Error", STR_ARG(r.text));

@@ -117,7 +117,7 @@ static void place_all(struct block *k, const struct cel_build *b, struct cel_pro
 {
     struct cel_program *head = place(k, p, sizeof(*p));
     struct cel_value *consts;
-    const struct regex **patterns;
+    struct cel_pattern *patterns;
     struct cel_equality *eq;
 
     p->ops = place(k, b->ops, b->ops_n * sizeof(*b->ops));
@@ -131,10 +131,10 @@ static void place_all(struct block *k, const struct cel_build *b, struct cel_pro
     patterns = place(k, b->patterns, b->patterns_n * sizeof(*b->patterns));
     p->patterns = patterns;
     for (size_t i = 0; i < b->patterns_n; i++) {
-        const struct regex *re = place(k, b->patterns[i], regex_size(b->patterns[i]));
+        const struct regex *re = place(k, b->patterns[i].re, regex_size(b->patterns[i].re));
 
         if (patterns)
-            patterns[i] = re;
+            patterns[i].re = re;
     }
     p->equalities = eq = place(k, equalities, p->equalities_n * sizeof(*equalities));
     for (size_t i = 0; i < p->equalities_n; i++) {

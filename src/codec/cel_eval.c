@@ -13,6 +13,13 @@ bool cel_charge(struct cel_run *r, size_t steps)
     return true;
 }
 
+size_t cel_bytes_left(const struct cel_run *r)
+{
+    size_t steps = r->cost_left < (size_t)1 << 24 ? r->cost_left : (size_t)1 << 24;
+
+    return (steps + 1) * CEL_STEP_BYTES;
+}
+
 bool cel_charge_bytes(struct cel_run *r, size_t n)
 {
     return cel_charge(r, n / 256);
@@ -175,7 +182,7 @@ static struct cel_value matches(struct cel_run *r, struct cel_op op, const struc
         return *v;
     if (v->type != CEL_STRING)
         return cel_no_overload();
-    found = regex_search(r->arena, r->p->patterns[op.arg], v->s, &r->cost_left);
+    found = regex_search(r->arena, r->p->patterns[op.arg].re, v->s, &r->cost_left);
     r->exhausted |= found < 0;
     return cel_bool(found > 0);
 }
@@ -228,7 +235,7 @@ static size_t step(struct cel_run *r, size_t at)
         replace(r, 0, variable(r, op.arg));
         break;
     case CEL_OP_LOCAL:
-        replace(r, 0, r->loops[op.slot].item);
+        replace(r, 0, cel_loop_at(r, op.slot)->item);
         break;
     case CEL_OP_SELECT:
     case CEL_OP_HAS:
@@ -293,17 +300,19 @@ static size_t step(struct cel_run *r, size_t at)
 static err_t run(struct ctx *c, const struct cel_program *p, const struct cel_value *vars,
                  struct cel_value *out)
 {
-    struct cel_value local[16];
+    struct cel_value local[16] = { 0 };
     struct cel_run r = { .arena = c->arena, .p = p, .vars = vars, .cost_left = p->cost_max };
 
-    r.stack = p->stack_max <= COUNT_OF(local)
-                  ? local
-                  : arena_alloc(c->arena, p->stack_max * sizeof(*r.stack));
+    r.stack =
+        p->stack_max <= COUNT_OF(local) ? local : NEW_N(c->arena, struct cel_value, p->stack_max);
     if (p->loops_max > 0)
         r.loops = NEW_N(c->arena, struct cel_loop, p->loops_max);
-    for (size_t at = 0; at < p->ops_n && !r.exhausted;)
-        if (cel_charge(&r, 1))
-            at = step(&r, at);
+    for (size_t at = 0; at < p->ops_n && !r.exhausted && cel_charge(&r, 1);) {
+        size_t used = c->arena->used;
+
+        at = step(&r, at);
+        cel_charge(&r, (c->arena->used - used) / CEL_STEP_BYTES);
+    }
     if (r.exhausted)
         return ERR_OUT_OF_RANGE;
     must(r.n == 1);

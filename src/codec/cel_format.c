@@ -210,7 +210,7 @@ struct cel_value cel_fn_format(struct cel_run *r, const struct cel_value *a, siz
     (void)n;
     if (a->type != CEL_STRING || a[1].type != CEL_LIST)
         return cel_no_overload();
-    buf_init_arena(&f.b, r->arena, r->cost_left * 256 + 256);
+    buf_init_arena(&f.b, r->arena, cel_bytes_left(r));
     it = cel_iter(&a[1]);
     while (rest.n > 0 && !f.what && !f.b.full && !r->exhausted) {
         ptrdiff_t at = str_index(rest, '%');

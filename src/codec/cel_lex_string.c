@@ -102,7 +102,7 @@ static bool take_body(struct cel_lex *x, bool raw, str_t *body)
 bool cel_lex_string(struct cel_lex *x, bool raw, bool bytes)
 {
     size_t start = x->at, n = 0;
-    str_t body;
+    str_t body = STR_NULL;
     char *p;
 
     if (!take_body(x, raw, &body))

@@ -181,7 +181,7 @@ static struct buf writer(struct cel_run *r)
 {
     struct buf b;
 
-    buf_init_arena(&b, r->arena, r->cost_left * 256 + 256);
+    buf_init_arena(&b, r->arena, cel_bytes_left(r));
     return b;
 }
 

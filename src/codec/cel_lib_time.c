@@ -65,7 +65,7 @@ static struct cel_value time_part(const struct cel_value *a, size_t n, enum part
     case DAY_OF_YEAR:
         return cel_int(calendar(days, part));
     case DAY_OF_WEEK:
-        return cel_int((days + 4 + 7 * 200000) % 7);
+        return cel_int((days + 4 + (int64_t)7 * 200000) % 7);
     case HOURS:
         return cel_int(seconds / 3600);
     case MINUTES:

@@ -13,7 +13,7 @@ static size_t finish(struct cel_loop *l, struct cel_value v, size_t end)
 
 static size_t begin(struct cel_run *r, struct cel_op op, size_t at)
 {
-    struct cel_loop *l = &r->loops[op.slot];
+    struct cel_loop *l = cel_loop_at(r, op.slot);
 
     *l = (struct cel_loop){ .range = r->stack[--r->n] };
     if (l->range.type == CEL_ERROR)
@@ -28,7 +28,7 @@ static size_t begin(struct cel_run *r, struct cel_op op, size_t at)
 
 static size_t advance(struct cel_run *r, struct cel_op op, size_t at)
 {
-    struct cel_loop *l = &r->loops[op.slot];
+    struct cel_loop *l = cel_loop_at(r, op.slot);
     bool map = l->range.type == CEL_MAP;
 
     if (cel_iter_next(r, &l->iter, map ? &l->item : NULL, map ? NULL : &l->item))
@@ -67,7 +67,7 @@ static int counts(struct cel_loop *l, const struct cel_value *v)
 /* Joins the value of one item to the result; true when the loop may end. */
 static bool join(struct cel_run *r, struct cel_op op, struct cel_value v)
 {
-    struct cel_loop *l = &r->loops[op.slot];
+    struct cel_loop *l = cel_loop_at(r, op.slot);
     bool wanted = op.macro == CEL_EXISTS; /* the value that decides */
     int yes;
 
@@ -100,7 +100,7 @@ static bool join(struct cel_run *r, struct cel_op op, struct cel_value v)
 
 size_t cel_loop_op(struct cel_run *r, struct cel_op op, size_t at)
 {
-    struct cel_loop *l = &r->loops[op.slot];
+    struct cel_loop *l = cel_loop_at(r, op.slot);
     size_t end = r->p->ops[op.arg].arg; /* of the LOOP_NEXT that TEST and STEP name */
     int yes;
 

@@ -144,7 +144,7 @@ static bool number_value(str_t s, bool negative, struct cel_value *out)
     char z[72];
     char *end;
 
-    if (s.n >= sizeof(z))
+    if (s.n + 2 > sizeof(z))
         return false;
     z[0] = negative ? '-' : '+';
     memcpy(z + 1, s.p, s.n);
@@ -238,8 +238,8 @@ static bool constant_pattern(struct parse *p, size_t at)
 
     b->ops_n--;
     p->stack--;
-    b->patterns[b->patterns_n] = regex_compile(p->x.arena, v->s, &what);
-    if (!b->patterns[b->patterns_n])
+    b->patterns[b->patterns_n].re = regex_compile(p->x.arena, v->s, &what);
+    if (!b->patterns[b->patterns_n].re)
         return fail_name(p, at, "malformed pattern: '", str_from(what));
     return emit_plain(p, CEL_OP_MATCHES, (uint32_t)b->patterns_n++, 0);
 }

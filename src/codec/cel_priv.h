@@ -103,11 +103,15 @@ struct cel_op {
     uint32_t arg;
 };
 
+struct cel_pattern {
+    const struct regex *re;
+};
+
 /* One block on the heap: the arrays stand behind the struct. */
 struct cel_program {
     const struct cel_op *ops;
     const struct cel_value *consts;
-    const struct regex *const *patterns;
+    const struct cel_pattern *patterns;
     const struct cel_equality *equalities;
     size_t ops_n, consts_n, patterns_n, equalities_n;
     size_t stack_max, loops_max, vars_n;
@@ -118,7 +122,7 @@ struct cel_program {
 struct cel_build {
     struct cel_op ops[CEL_NODES_MAX];
     struct cel_value consts[CEL_NODES_MAX];
-    struct regex *patterns[CEL_NODES_MAX];
+    struct cel_pattern patterns[CEL_NODES_MAX];
     size_t ops_n, consts_n, patterns_n;
     size_t stack_max, loops_max;
 };
@@ -155,10 +159,21 @@ struct cel_run {
     bool exhausted; /* the cost limit is passed; the evaluation ends */
 };
 
+/* Memory that an instruction takes from the arena costs a step for so many bytes. */
+#define CEL_STEP_BYTES 64
+
 /* Takes steps off the budget; false when it is used up. */
 bool cel_charge(struct cel_run *r, size_t steps);
-/* The same for n bytes that are read or written. */
+/* What may still be taken from the arena. */
+size_t cel_bytes_left(const struct cel_run *r);
+/* As cel_charge for n bytes that are read. */
 bool cel_charge_bytes(struct cel_run *r, size_t n);
+static inline struct cel_loop *cel_loop_at(const struct cel_run *r, size_t slot)
+{
+    must(r->loops != NULL);
+    return &r->loops[slot];
+}
+
 /* A loop instruction; the index of the next one (cel_loop.c). */
 size_t cel_loop_op(struct cel_run *r, struct cel_op op, size_t at);
 

@@ -2,10 +2,10 @@
  * nanoseconds. */
 #include "codec/cel_priv.h"
 
-#define SECOND 1000000000ll
+#define SECOND 1000000000LL
 #define DAY 86400
-#define TIME_MIN (-62135596800ll)
-#define TIME_MAX 253402300799ll
+#define TIME_MIN (-62135596800LL)
+#define TIME_MAX 253402300799LL
 
 struct cel_value cel_time(int64_t seconds, int64_t nanos)
 {
@@ -162,7 +162,7 @@ static bool take_part(str_t *s, int64_t *total)
             return false;
     if (take_char(s, '.'))
         for (; s->n > 0 && s->p[0] >= '0' && s->p[0] <= '9'; digits++) {
-            if (scale < 1000000000000000ll) {
+            if (scale < 1000000000000000LL) {
                 part = part * 10 + (s->p[0] - '0');
                 scale *= 10;
             }

@@ -85,7 +85,8 @@ struct cel_value cel_error_at(struct cel_run *r, const char *what, str_t name)
             name.n--; /* not within a character */
     p = arena_alloc(r->arena, head.n + 2 + name.n);
     memcpy(p, head.p, head.n);
-    memcpy(p + head.n, ": ", 2);
+    p[head.n] = ':';
+    p[head.n + 1] = ' ';
     if (name.n > 0)
         memcpy(p + head.n + 2, name.p, name.n);
     return (struct cel_value){ .type = CEL_ERROR, .s = { p, head.n + 2 + name.n } };
@@ -290,6 +291,8 @@ static bool maps_equal(struct cel_run *r, const struct cel_value *a, const struc
 static bool equal(struct cel_run *r, const struct cel_value *a, const struct cel_value *b,
                   unsigned depth)
 {
+    if (a->type == b->type && a->json && b->json && !cel_is_number(a) && str_eq(a->s, b->s))
+        return cel_charge_bytes(r, a->s.n);
     if (a->type == CEL_LIST && b->type == CEL_LIST) {
         if (depth == EQUAL_DEPTH_MAX)
             r->exhausted = true;

@@ -82,6 +82,13 @@ err_t pb_bad(struct ctx *c, const struct pb_field *f, const char *what)
     return err_set(c, ERR_INVALID, STR_FMT ": %s", STR_ARG(f->name), what);
 }
 
+err_t pb_no_zero(struct ctx *c, const struct pb_field *f, str_t s)
+{
+    if (s.n == 0 || memchr(s.p, '\0', s.n) == NULL)
+        return ERR_OK;
+    return pb_bad(c, f, "must not contain a zero byte");
+}
+
 bool pb_fits(const struct pb_field *f, int64_t v)
 {
     switch (f->kind) {

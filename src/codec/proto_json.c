@@ -116,6 +116,9 @@ static err_t read_string_kind(struct ctx *c, const struct pb_field *f, str_t val
     case PB_KIND_MASK:
         s = mask_from_json(c->arena, s);
         break;
+    case PB_KIND_STRING:
+        TRY(pb_no_zero(c, f, s));
+        break;
     default:
         break;
     }

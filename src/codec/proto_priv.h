@@ -14,6 +14,8 @@ size_t pb_item_size(const struct pb_field *f);
 void *pb_list_add(struct arena *a, const struct pb_field *f, void *msg);
 /* ERR_INVALID "name: what". */
 err_t pb_bad(struct ctx *c, const struct pb_field *f, const char *what);
+/* ERR_INVALID for text with a zero byte: PostgreSQL cannot store it, so SQLite shall not either. */
+NODISCARD err_t pb_no_zero(struct ctx *c, const struct pb_field *f, str_t s);
 /* False when v does not fit the field's integer type. */
 bool pb_fits(const struct pb_field *f, int64_t v);
 /* The row of a value, or NULL. */

@@ -76,6 +76,7 @@ static err_t set_one(struct ctx *c, const struct pb_field *f, str_t text, void *
     case PB_KIND_MASK:
         if (!str_is_utf8(text))
             return pb_bad(c, f, "not UTF-8");
+        TRY(pb_no_zero(c, f, text));
         *(str_t *)pb_slot(c->arena, f, msg) = text;
         return ERR_OK;
     case PB_KIND_BYTES:

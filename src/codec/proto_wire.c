@@ -229,7 +229,7 @@ static err_t read_text(struct ctx *c, const struct pb_field *f, str_t s, str_t *
     if (!str_is_utf8(s))
         return pb_bad(c, f, "not UTF-8");
     *out = s;
-    return ERR_OK;
+    return pb_no_zero(c, f, s);
 }
 
 /* Joins the paths (1) of a FieldMask with commas. */

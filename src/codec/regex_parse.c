@@ -120,6 +120,11 @@ static bool put_char(struct parse *s, int32_t ch)
     return put_set(s, &set, false);
 }
 
+static bool is_alnum(int32_t ch)
+{
+    return (ch >= '0' && ch <= '9') || ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'z');
+}
+
 static int hex_digit(char ch)
 {
     if (ch >= '0' && ch <= '9')
@@ -160,14 +165,14 @@ static bool take_escape(struct parse *s, int32_t *out)
     ch = take_point(s);
     at = ch > 0 && ch < 128 ? strchr(from, ch) : NULL;
     if (at)
-        *out = into[at - from];
+        *out = (unsigned char)into[at - from];
     else if (ch == 'x')
         return take_hex(s, out);
     else if (ch == '0')
         for (*out = 0; s->rest.n > 0 && s->rest.p[0] >= '0' && s->rest.p[0] <= '7' && *out < 32;
              skip(s, 1))
             *out = *out * 8 + (s->rest.p[0] - '0');
-    else if (ch < 128 && ch > 32 && hex_digit((char)ch) < 0 && ((ch | 0x20) < 'a' || ch > 'z'))
+    else if (ch > ' ' && ch < 127 && !is_alnum(ch) && ch != '_')
         *out = ch; /* punctuation */
     else
         return fail(s, "unknown escape");
@@ -214,7 +219,7 @@ static bool parse_class(struct parse *s)
 
     for (bool first = true; first || !next_is(s, ']'); first = false) {
         int named = take_named(s, &set);
-        int32_t lo, hi;
+        int32_t lo = 0, hi;
 
         if (named < 0)
             return false;
@@ -318,7 +323,7 @@ static bool parse_escape(struct parse *s)
     struct regex_set set = { .arena = s->arena };
     char ch = s->rest.n > 0 ? s->rest.p[0] : 0;
     const char *at = ch ? strchr(letters, ch) : NULL;
-    int32_t point;
+    int32_t point = 0;
 
     if (at) {
         skip(s, 1);

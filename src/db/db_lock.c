@@ -1,12 +1,18 @@
-/* One process, one SQLite file: an open-file-description lock on <path>.lock, which dies with the
- * process, however it ends. The file holds the pid for the message of whoever comes second. */
+/* One process, one SQLite file: open-file-description locks on <path>.lock and on the file itself,
+ * which die with the process, however it ends. The first file holds the pid for the message of
+ * whoever comes second; the second one cannot be deleted or reached by another name. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "db/db_priv.h"
+
+/* Far behind the bytes that SQLite locks. */
+#define LOCK_BYTE ((off_t)1 << 62)
 
 /* Reads a short file; the text without its final newline lives in the arena. */
 static str_t read_word(struct ctx *c, int fd)
@@ -43,7 +49,9 @@ static err_t refuse_held(struct ctx *c, str_t path, int fd)
 err_t db_lock_take(struct ctx *c, str_t path, int *fd)
 {
     struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    str_t file = str_printf(c->arena, STR_FMT ".lock", STR_ARG(path));
+    const char *name = str_z(c->arena, path);
+    char real[PATH_MAX]; /* not used when the database is new */
+    str_t file = str_printf(c->arena, "%s.lock", realpath(name, real) != NULL ? real : name);
     int f = open(str_z(c->arena, file), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     char pid[32];
 
@@ -63,6 +71,22 @@ err_t db_lock_take(struct ctx *c, str_t path, int *fd)
     /* The pid only serves a message: a full disk must not keep us from opening. */
     bool noted = ftruncate(f, 0) == 0 && pwrite(f, pid, (size_t)n, 0) == n;
     (void)noted;
+    *fd = f;
+    return ERR_OK;
+}
+
+err_t db_lock_file(struct ctx *c, str_t path, int *fd)
+{
+    struct flock byte = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_BYTE, .l_len = 1
+    };
+    int f = open(str_z(c->arena, path), O_RDWR | O_CLOEXEC);
+
+    if (f >= 0 && fcntl(f, F_OFD_SETLK, &byte) != 0 && (errno == EACCES || errno == EAGAIN)) {
+        (void)close(f);
+        return err_set(c, ERR_UNAVAILABLE, "database " STR_FMT " is in use by another process",
+                       STR_ARG(path));
+    }
     *fd = f;
     return ERR_OK;
 }

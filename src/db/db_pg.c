@@ -32,7 +32,7 @@ enum { PG_VERSION_MIN = 120000, STMT_NAME_MAX = 24 };
 
 struct pg_db {
     struct db base;
-    const char *url; /* heap */
+    char *url; /* heap */
 };
 
 struct pg_stmt {
@@ -670,7 +670,7 @@ static void pg_close(struct db *base)
 {
     struct pg_db *d = (struct pg_db *)base;
 
-    mem_free((void *)(uintptr_t)d->url);
+    mem_free(d->url);
     mem_free(d);
 }
 

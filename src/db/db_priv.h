@@ -77,6 +77,9 @@ NODISCARD err_t db_text_expand(struct ctx *c, enum db_kind kind, str_t text, str
  * ERR_PRECONDITION says why the file cannot be made. */
 NODISCARD err_t db_lock_take(struct ctx *c, str_t path, int *fd);
 void db_lock_drop(int fd);
+/* Locks the database file itself, so that nobody comes by another name or past a lock file that was
+ * deleted. *fd must stay open until SQLite has closed the file; -1 when there is none yet. */
+NODISCARD err_t db_lock_file(struct ctx *c, str_t path, int *fd);
 
 /* Counts a call; the error that the test asked for, or ERR_OK. */
 NODISCARD err_t db_fault_next(void);

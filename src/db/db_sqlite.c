@@ -28,12 +28,12 @@ struct sqlite_conn;
 
 struct sqlite_db {
     struct db base;
-    const char *path; /* heap */
+    char *path; /* heap */
     const char *vfs;
     enum db_durability durability;
     bool memory;
     int64_t checkpoint_bytes; /* a long reader may hold the WAL: then again after each quarter */
-    int lock_fd;
+    int lock_fd, file_fd;
     struct sqlite_conn *ready; /* opened by db_open to prove that it works; the first writer */
 };
 
@@ -229,6 +229,7 @@ static err_t stmt_ready(struct ctx *c, struct sqlite_conn *k, const struct sql *
         TRY(stmt_prepare(c, k, q, &s));
     else if (s->open)
         stmt_end(k, s);
+    must(s != NULL);
     if (s->writes && !k->base.tx.write)
         return err_set(c, ERR_UNAVAILABLE, "the transaction is read-only"); /* as PostgreSQL does */
     TRY(stmt_bind(c, k, s, args));
@@ -254,6 +255,7 @@ static err_t sqlite_exec(struct ctx *c, const struct sql *q, struct db_args args
     int rc = SQLITE_ROW;
 
     TRY(stmt_ready(c, k, q, args, &s));
+    must(s != NULL);
     int64_t before = sqlite3_total_changes64(k->h);
     while (rc == SQLITE_ROW)
         rc = sqlite3_step(s->h);
@@ -276,6 +278,7 @@ static err_t sqlite_query(struct ctx *c, const struct sql *q, struct db_args arg
     struct stmt *s = NULL;
 
     TRY(stmt_ready(c, k, q, args, &s));
+    must(s != NULL);
     int64_t before = sqlite3_total_changes64(k->h);
     s->rc = sqlite3_step(s->h);
     if (s->rc != SQLITE_ROW && s->rc != SQLITE_DONE)
@@ -683,6 +686,7 @@ static err_t take_file(struct ctx *c, struct sqlite_db *d)
     }
     TRY(db_lock_take(c, str_from(d->path), &d->lock_fd));
     make_private(d->path);
+    TRY(db_lock_file(c, str_from(d->path), &d->file_fd));
     return check_file(c, d);
 }
 
@@ -692,8 +696,10 @@ static void sqlite_close(struct db *base)
 
     if (d->ready != NULL)
         sqlite_conn_close(&d->ready->base);
+    if (d->file_fd >= 0)
+        (void)close(d->file_fd);
     db_lock_drop(d->lock_fd);
-    mem_free((void *)(uintptr_t)d->path);
+    mem_free(d->path);
     mem_free(d);
 }
 
@@ -741,7 +747,7 @@ err_t db_sqlite_open(struct ctx *c, const struct db_opts *o, struct db **out)
     d->checkpoint_bytes = o->checkpoint_bytes > 0 ? o->checkpoint_bytes : checkpoint_bytes_default;
     d->memory = str_eq(o->path, S(":memory:"));
     d->base.readers = !d->memory;
-    d->lock_fd = -1;
+    d->lock_fd = d->file_fd = -1;
     err_t e = d->memory ? ERR_OK : take_file(c, d);
     if (e == ERR_OK)
         e = conn_new(c, d, true, &d->ready);

@@ -168,8 +168,7 @@ struct registry *registry_new(const struct function *fns, size_t n, int64_t epoc
 
         must(f->key != 0);
         map_put(&r->by_key, (uint64_t)f->key, f);
-        if (!f->deleted)
-            map_put_str(&r->by_id, f->id, f);
+        map_put_str(&r->by_id, f->id, f);
         if (!f->deleted && f->status == FN_ACTIVE)
             add_triggers(r, (uint32_t)i);
     }
@@ -211,6 +210,13 @@ const struct function *registry_by_key(const struct registry *r, int64_t key)
 }
 
 const struct function *registry_by_id(const struct registry *r, str_t id)
+{
+    const struct function *f = registry_ever(r, id);
+
+    return f && !f->deleted ? f : NULL;
+}
+
+const struct function *registry_ever(const struct registry *r, str_t id)
 {
     return map_get_str(&r->by_id, id);
 }

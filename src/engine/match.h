@@ -17,9 +17,10 @@ void registry_free(struct registry *r);
 int64_t registry_epoch(const struct registry *r);
 size_t registry_count(const struct registry *r);
 const struct function *registry_at(const struct registry *r, size_t i);
-/* NULL when unknown. registry_by_key also finds deleted ones, registry_by_id does not. */
+/* NULL when unknown. registry_by_key and registry_ever also find deleted ones. */
 const struct function *registry_by_key(const struct registry *r, int64_t key);
 const struct function *registry_by_id(const struct registry *r, str_t id);
+const struct function *registry_ever(const struct registry *r, str_t id);
 /* Active functions that the event starts, each once, in order of registration. out points into
  * c->arena. Spec: engine.md sections 3.4, 4.5 and 5. */
 void registry_match(struct ctx *c, const struct registry *r, const struct event *e,

@@ -16,6 +16,8 @@
 #define READ_BYTES ((size_t)64 << 10)
 /* With more than this read ahead a busy connection is not read. */
 #define AHEAD_BYTES ((size_t)16 << 10)
+/* Smaller replies mostly fit into the kernel's buffer. */
+#define LARGE_REPLY_BYTES ((size_t)64 << 10)
 /* How long and how much is thrown away after our last reply, so that the client gets to read it. */
 #define LINGER_MS 2000
 #define LINGER_BYTES_MAX ((size_t)8 << 20)
@@ -284,6 +286,8 @@ static void conn_write_rest(struct conn *conn, str_t head, str_t body, size_t do
         bufs[n].len = body.n - (done - head.n);
         memcpy(&bufs[n++].base, &p, sizeof(p));
     }
+    r->queued = r->req.arena.used;
+    atomic_fetch_add(&conn->hl->server->replies, r->queued);
     r->write.data = r;
     conn_set(conn, CONN_WRITE, conn_limits(conn)->write_ms);
     if (uv_write(&r->write, (uv_stream_t *)&conn->tcp, bufs, n, on_written) != 0) {
@@ -292,6 +296,13 @@ static void conn_write_rest(struct conn *conn, str_t head, str_t body, size_t do
         return;
     }
     conn->write_left = uv_stream_get_write_queue_size((uv_stream_t *)&conn->tcp);
+}
+
+/* Slow readers hold as much as they may: no further large reply is begun. */
+static bool conn_sated(const struct conn *conn, const struct http_res *res)
+{
+    return res->body.n > LARGE_REPLY_BYTES &&
+           atomic_load(&conn->hl->server->replies) > conn_limits(conn)->replies_bytes_max;
 }
 
 /* Writes the reply to conn->r, all at once if the kernel takes it. */
@@ -339,6 +350,10 @@ bool http_reply(struct http_req *req, const struct http_res *res)
     }
     must(conn->state == CONN_BUSY && conn->r == r);
     bool whole = !req->half_closed;
+    if (conn_sated(conn, res)) {
+        conn_fail(conn, 503, "too many large replies wait for slow readers");
+        return false;
+    }
     conn_send(conn, res);
     return whole && conn->state != CONN_CLOSED;
 }
@@ -576,7 +591,8 @@ static void conn_expired(struct conn *conn)
         return;
     case CONN_WRITE:
         left = uv_stream_get_write_queue_size((uv_stream_t *)&conn->tcp);
-        if (left < conn->write_left) {
+        /* A byte a millisecond, or the end: less is no reading. */
+        if (left + (size_t)conn_limits(conn)->write_ms <= conn->write_left) {
             conn->write_left = left;
             conn_set(conn, CONN_WRITE, conn_limits(conn)->write_ms);
             return;

@@ -370,6 +370,38 @@ static void slow_but_steady_reader_is_kept(void **state)
     fixture_done(&f);
 }
 
+static void replies_in_flight_are_bounded(void **state)
+{
+    struct fixture f;
+    struct pollfd pfd = { .events = POLLIN };
+
+    (void)state;
+    fixture_init(&f);
+    f.opts.limits.replies_bytes_max = 1000;
+    fixture_start(&f);
+    pfd.fd = dial(&f);
+    put(pfd.fd, S("GET /big" HEAD_A "\r\n"));
+    assert_int_equal(poll(&pfd, 1, WAIT_MS),
+                     1); /* it has begun, and stops when the kernel is full */
+    int other = dial(&f);
+    put(other, S("GET /big" HEAD_A "\r\n"));
+    expect_reply(other, 503, NULL);
+    expect_end(other);
+    other = dial(&f);
+    put(other, S("GET /echo?small" HEAD_A "\r\n"));
+    expect_reply(other, 200, "small");
+    close(pfd.fd);
+    fixture_wait_connections(&f, 1);
+    put(other, S("GET /big" HEAD_A "\r\n"));
+    pfd.fd = other;
+    assert_int_equal(poll(&pfd, 1, WAIT_MS), 1);
+    char start[16] = "";
+    assert_true(take(other, start, 12) == 12);
+    assert_string_equal(start, "HTTP/1.1 200");
+    close(other);
+    fixture_done(&f);
+}
+
 static void one_connection_too_many_is_refused(void **state)
 {
     struct fixture f;
@@ -472,6 +504,7 @@ int main(void)
         cmocka_unit_test(full_server_says_so_at_the_deadline),
         cmocka_unit_test(slow_reader_is_closed),
         cmocka_unit_test(slow_but_steady_reader_is_kept),
+        cmocka_unit_test(replies_in_flight_are_bounded),
         cmocka_unit_test(one_connection_too_many_is_refused),
         cmocka_unit_test(preface_of_http2_is_recognized),
         cmocka_unit_test(churn_leaves_a_working_server),

@@ -265,9 +265,10 @@ bool h2_stream_end(struct request *r, const struct http_header *trailers, size_t
 {
     struct h2_stream *s = r->h2;
     struct arena *a = &r->req.arena;
+    bool whole = !r->req.half_closed, out = r->bodiless && !r->req.gone;
 
     if (!stream_answered(s))
-        return false;
+        return whole && out;
     if (n > 0 && !r->bodiless) {
         struct http_header *copy = NEW_N(a, struct http_header, n);
 
@@ -280,7 +281,7 @@ bool h2_stream_end(struct request *r, const struct http_header *trailers, size_t
     s->ended = true;
     stream_stuffed(s, false);
     queue_rouse(s);
-    return !r->req.half_closed;
+    return whole;
 }
 
 void h2_stream_abort(struct request *r)

@@ -57,6 +57,7 @@ struct request {
     struct h2_stream *h2;        /* NULL: HTTP/1 */
     struct request *prev, *next; /* among those that are not spare */
     uint64_t reserved;           /* of the bound on bodies */
+    uint64_t queued;             /* of the bound on replies */
     uv_write_t write;
     bool keep_alive, http10, head_only;
     bool dispatched; /* the handler owes a reply */
@@ -100,8 +101,13 @@ struct http_server {
     bool accepting; /* acceptor: its handles are open */
     bool draining;  /* for http_server_drain alone */
     atomic_size_t busy, connections;
-    atomic_uint_fast64_t bodies;
+    atomic_uint_fast64_t bodies, replies;
 };
+
+/* server.c: a loop that does not run yet. */
+void http_loop_init(struct http_server *s, struct http_loop *hl);
+/* Frees its requests and its loop; the handles are closed. */
+void http_loop_done(struct http_loop *hl);
 
 /* request.c: a request of this connection, from the spare ones. */
 struct request *request_new(struct http_loop *hl, struct conn *conn);

@@ -60,7 +60,7 @@ static void request_clear(struct request *r)
     req->on_room = NULL;
     r->conn = NULL;
     r->h2 = NULL;
-    r->reserved = 0;
+    r->reserved = r->queued = 0;
     r->keep_alive = r->http10 = r->head_only = false;
     r->dispatched = r->streams = r->bodiless = r->stuffed = r->notified = false;
 }
@@ -71,6 +71,8 @@ void request_free(struct request *r)
 
     if (r->reserved > 0)
         atomic_fetch_sub(&hl->server->bodies, r->reserved);
+    if (r->queued > 0)
+        atomic_fetch_sub(&hl->server->replies, r->queued);
     if (r->prev != NULL)
         r->prev->next = r->next;
     else

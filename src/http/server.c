@@ -225,6 +225,7 @@ static void limits_fill(struct http_limits *l)
     l->header_bytes_max = l->header_bytes_max > 0 ? l->header_bytes_max : (size_t)64 << 10;
     l->body_bytes_max = l->body_bytes_max > 0 ? l->body_bytes_max : (size_t)4 << 20;
     l->bodies_bytes_max = l->bodies_bytes_max > 0 ? l->bodies_bytes_max : (size_t)256 << 20;
+    l->replies_bytes_max = l->replies_bytes_max > 0 ? l->replies_bytes_max : (size_t)256 << 20;
     l->connections_max = l->connections_max > 0 ? l->connections_max : 20000;
     l->streams_max = l->streams_max > 0 ? l->streams_max : 256;
     l->window_bytes = l->window_bytes > 0 ? l->window_bytes : (size_t)256 << 10;
@@ -247,7 +248,7 @@ static int64_t sweep_interval(const struct http_limits *l)
     return ms < 1000 ? ms : 1000;
 }
 
-static void http_loop_init(struct http_server *s, struct http_loop *hl)
+void http_loop_init(struct http_server *s, struct http_loop *hl)
 {
     hl->server = s;
     hl->loop = loop_new();
@@ -319,7 +320,7 @@ size_t http_server_connections(const struct http_server *s)
     return atomic_load(&s->connections);
 }
 
-static void http_loop_done(struct http_loop *hl)
+void http_loop_done(struct http_loop *hl)
 {
     while (hl->requests != NULL) /* a reply that was never given */
         request_free(hl->requests);

@@ -50,7 +50,7 @@ static err_t poll_functions(struct ctx *c, struct poll *p)
 
         if (!json_string(c->arena, it.value, &id))
             continue;
-        f = registry_by_id(reg, id);
+        f = registry_ever(reg, id); /* runs of a deleted function may finish */
         if (!f || f->mode != MODE_PULL)
             continue;
         p->sticky[p->fns_n] = f->actor_key.n > 0;

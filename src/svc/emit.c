@@ -304,7 +304,7 @@ static err_t plan_store(struct ctx *c, struct plan *p, struct emitted *out)
 
 err_t svc_emit(struct ctx *c, const struct emit *in, struct emitted *out)
 {
-    struct plan p;
+    struct plan p = { 0 };
 
     TRY(plan_emit(c, in, &p, out));
     return p.answered ? ERR_OK : plan_store(c, &p, out);
@@ -312,7 +312,7 @@ err_t svc_emit(struct ctx *c, const struct emit *in, struct emitted *out)
 
 err_t svc_invoke(struct ctx *c, str_t function_id, const struct emit *in, struct emitted *out)
 {
-    struct plan p;
+    struct plan p = { 0 };
 
     TRY(plan_invoke(c, function_id, in, &p, out));
     return p.answered ? ERR_OK : plan_store(c, &p, out);

@@ -91,14 +91,17 @@ static err_t step_announce(struct ctx *c, const struct step *s, int64_t fn, bool
                         s, fn);
 }
 
-static err_t step_store(struct ctx *c, const struct job *job, const struct step *s)
+static err_t step_store(struct ctx *c, struct job *job, const struct step *s)
 {
     struct step old = { 0 };
     bool added = false;
 
     TRY(store_step_add(c, s, &added));
-    if (added)
+    if (added) {
+        if (s->sequence >= job->step_next)
+            job->step_next = s->sequence + 1;
         return step_announce(c, s, job->fn, true);
+    }
     TRY(store_step_find(c, s->run_id, s->step_id, &old));
     if (step_merge(&old, s) == STEP_UNCHANGED)
         return ERR_OK;
@@ -108,16 +111,12 @@ static err_t step_store(struct ctx *c, const struct job *job, const struct step 
 
 static err_t steps_store(struct ctx *c, struct job *job, const struct report *in)
 {
-    int64_t first = in->has_step_offset ? in->step_offset : job->step_next;
-    int64_t next = first + (int64_t)in->steps_n;
-
     for (size_t i = 0; i < in->steps_n; i++) {
-        struct step s = step_of(c, job, &in->steps[i], first + (int64_t)i);
+        int64_t sequence = in->has_step_offset ? in->step_offset + (int64_t)i : job->step_next;
+        struct step s = step_of(c, job, &in->steps[i], sequence);
 
         TRY(step_store(c, job, &s));
     }
-    if (in->steps_n > 0 && next > job->step_next)
-        job->step_next = next;
     return ERR_OK;
 }
 

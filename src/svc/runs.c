@@ -151,12 +151,13 @@ err_t run_cancel_by_event(struct ctx *c, int64_t id, struct job *job)
     return cancel_open(c, &run, job, S("cancel-on-event"), STR_NULL);
 }
 
-err_t svc_run_cancel(struct ctx *c, int64_t id, str_t reason, struct run *out)
+err_t svc_run_cancel(struct ctx *c, int64_t id, str_t *reason, struct run *out, bool *now)
 {
     struct run run = { 0 };
     struct job job = { 0 };
     bool open = false;
 
+    *now = false;
     TRY(store_queue_get(c, id, &job, &open));
     TRY(store_run_get(c, id, &run));
     if (!open) {
@@ -167,8 +168,10 @@ err_t svc_run_cancel(struct ctx *c, int64_t id, str_t reason, struct run *out)
         *out = run;
         return ERR_OK;
     }
-    TRY(cancel_open(c, &run, &job, S("user"), points_cut(reason, REASON_POINTS)));
+    *reason = points_cut(*reason, REASON_POINTS);
+    TRY(cancel_open(c, &run, &job, S("user"), *reason));
     *out = run;
+    *now = true;
     return ERR_OK;
 }
 

@@ -21,9 +21,11 @@ struct run_filter {
 NODISCARD err_t svc_run_list(struct ctx *c, const struct run_filter *f, struct run **out, size_t *n,
                              int64_t *total);
 
-/* WRITE. Ends a run that has not ended (spec engine-ops section 1). Already cancelled: ERR_OK.
- * ERR_NOT_FOUND, ERR_PRECONDITION. reason is for message and log only, cut to 1024 code points. */
-NODISCARD err_t svc_run_cancel(struct ctx *c, int64_t id, str_t reason, struct run *out);
+/* WRITE. Ends a run that has not ended (spec engine-ops section 1). Already cancelled: ERR_OK and
+ * *now stays false. ERR_NOT_FOUND, ERR_PRECONDITION. *reason is for message and log only; it is cut
+ * to 1024 code points. */
+NODISCARD err_t svc_run_cancel(struct ctx *c, int64_t id, str_t *reason, struct run *out,
+                               bool *now);
 
 /* Inside a WRITE: ends an open run, whose job is locked, because an event says so. */
 NODISCARD err_t run_cancel_by_event(struct ctx *c, int64_t id, struct job *job);

@@ -74,8 +74,10 @@ static inline err_t op_beat(struct ctx *c)
 static inline err_t op_cancel(struct ctx *c)
 {
     struct op *op = op_of(c);
+    str_t reason = op->text;
+    bool now;
 
-    return svc_run_cancel(c, op->id, op->text, &op->run);
+    return svc_run_cancel(c, op->id, &reason, &op->run, &now);
 }
 
 static inline err_t op_release(struct ctx *c)

@@ -26,7 +26,7 @@ static err_t id_check(struct ctx *c, str_t id)
     for (size_t i = 0; i < id.n; i++) {
         uint8_t ch = (uint8_t)id.p[i];
 
-        if (ch <= 0x20 || ch == 0x7f || ch == '*' || ch == '>')
+        if (ch < 0x20 || ch == 0x7f || ch == '*' || ch == '>')
             return err_set(c, ERR_INVALID, "worker_id holds a character that is not allowed");
     }
     return ERR_OK;

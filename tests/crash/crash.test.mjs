@@ -17,10 +17,11 @@ async function crashes(t, options, kills) {
   await server.register('load', 'load.go',
     { retry: { maxAttempts: 1000, initialDelayMs: 50, backoffFactor: 1, maxDelayMs: 50 } });
   const emitters = Array.from({ length: 8 }, () => load.emitter());
-  const workers = Array.from({ length: 6 }, (_, i) => load.worker(`w${i}`));
+  const workers = Array.from({ length: 6 }, (_, i) => load.worker(i));
 
   for (let kill = 0; kill < kills; kill++) {
     await pause(Math.random() * 1300);
+    if (kill % 2 === 0) load.kill(kill % 6); // now and then a worker dies with it
     await server.crash();
   }
   load.emitting = false;

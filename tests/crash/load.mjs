@@ -19,7 +19,8 @@ export class Load {
     this.working = true;
     this.faults = [];
     this.n = { emits: 0, acks: 0, progress: 0, completions: 0, failures: 0, sleeps: 0, reads: 0,
-      unanswered: 0, refused: 0, steps: 0 };
+      unanswered: 0, refused: 0, steps: 0, workers_killed: 0 };
+    this.lives = [];
   }
 
   fault(text) {
@@ -61,9 +62,10 @@ export class Load {
     });
   }
 
-  /** Repeats until there is an answer that is not 503. */
-  async insist(method, path, body) {
+  /** Repeats until there is an answer that is not 503; undefined when the sender has died. */
+  async insist(method, path, body, life = {}) {
     for (;;) {
+      if (life.dead) return undefined;
       const answer = await this.call(method, path, body);
       if (answer && answer.status !== 503) return answer;
       this.n.unanswered++;
@@ -111,20 +113,35 @@ export class Load {
     });
   }
 
-  async worker(id) {
+  /** One worker slot: when its worker dies, with all its jobs, another one takes its place. */
+  async worker(slot) {
+    for (let life = 0; this.working; life++) {
+      this.lives[slot] = { dead: false };
+      await this.work(`w${slot}-${life}`, this.lives[slot]);
+    }
+  }
+
+  /** The worker dies in the middle of whatever it does. */
+  kill(slot) {
+    this.lives[slot].dead = true;
+    this.n.workers_killed++;
+  }
+
+  async work(id, life) {
     const active = new Set();
     await this.register(id);
-    while (this.working) {
+    while (this.working && !life.dead) {
       if (active.size >= 8) { await Promise.race(active); continue; }
       const answer = await this.call('GET', `/workers/${id}/jobs?available=${8 - active.size}`);
       if (!answer || answer.status === 503) { await pause(10); continue; }
       if (answer.status === 404) { await this.register(id); continue; }
+      if (answer.status === 204) await pause(5); // the server may still count jobs that we forgot
       for (const job of answer.body?.jobs ?? []) {
-        const done = this.job(id, job).finally(() => active.delete(done));
+        const done = this.job(id, job, life).finally(() => active.delete(done));
         active.add(done);
       }
     }
-    await Promise.all(active);
+    if (!life.dead) await Promise.all(active);
   }
 
   /** What is handed out may not contradict what was acknowledged. */
@@ -151,24 +168,28 @@ export class Load {
       duration_ms: 1, output: { by: job.execution_seq, no: this.n.steps } };
   }
 
-  async job(worker, job) {
+  async job(worker, job, life) {
     const { run, has } = this.handed(job);
     const path = `/workers/${worker}/jobs/${job.job_id}`;
     const fence = { execution_seq: job.execution_seq, lease_token: job.lease_token };
-    if (Math.random() < 0.002) { await this.late(run, job, path, fence); return; }
+    if (Math.random() < 0.001) { await this.late(run, job, path, fence); return; }
+    if (life.dead) return;
     const began = Date.now();
-    const ack = await this.insist('PUT', `${path}/ack`, { run_id: run.id, ...fence });
+    const ack = await this.insist('PUT', `${path}/ack`, { run_id: run.id, ...fence }, life);
+    if (!ack) return;
     if (ack.status !== 200) { this.refused(ack, path); return; }
     this.n.acks++;
     if (run.seq === job.execution_seq) run.heldUntil = began + this.leaseMs;
     let tail = [], offset = job.step_sequence_base;
     for (const name of NAMES) {
       if (has.has(name)) continue;
+      if (Math.random() < 0.001) return; // it forgets the job between two steps
       tail.push(this.step(run, job, name));
       if (Math.random() < 0.5) continue;
       const sent = Date.now();
       const answer = await this.insist('PUT', path,
-        { status: 'progress', steps: tail, step_offset: offset, ...fence });
+        { status: 'progress', steps: tail, step_offset: offset, ...fence }, life);
+      if (!answer) return;
       if (answer.status !== 200) { this.refused(answer, path); return; }
       this.n.progress++;
       if (run.seq === job.execution_seq) run.heldUntil = sent + this.leaseMs;
@@ -176,7 +197,7 @@ export class Load {
       offset += tail.length;
       tail = [];
     }
-    await this.final(run, path, fence, tail, offset);
+    await this.final(run, path, { steps: tail, step_offset: offset, ...fence }, life);
   }
 
   /** A worker that forgets its job and remembers it when others have had it. */
@@ -192,9 +213,8 @@ export class Load {
     for (const s of steps) run.steps.set(s.name, JSON.stringify(s.output));
   }
 
-  async final(run, path, fence, steps, step_offset) {
+  async final(run, path, rest, life) {
     const roll = Math.random();
-    const rest = { steps, step_offset, ...fence };
     let body = { status: 'completed', output: { done: run.id, no: this.n.steps }, ...rest };
     if (roll < 0.02) body = { status: 'failed', error: { message: 'again', retryable: true }, ...rest };
     else if (roll < 0.04 && !run.slept) {
@@ -202,9 +222,10 @@ export class Load {
         until: new Date(Date.now() + 150).toISOString() }, ...rest };
     }
     run.heldUntil = 0; // from here on somebody else may get it
-    const answer = await this.insist('PUT', path, body);
+    const answer = await this.insist('PUT', path, body, life);
+    if (!answer) return;
     if (answer.status !== 200) { this.refused(answer, path); return; }
-    this.keep(run, steps);
+    this.keep(run, rest.steps);
     if (body.status === 'failed') { this.n.failures++; return; }
     if (body.status === 'yielded') { this.n.sleeps++; run.slept = true; return; }
     this.n.completions++;

@@ -196,6 +196,7 @@ test('bad event names and bodies are refused by name', async () => {
   for (const [body, reason] of [
     [{}, /name/], [{ name: '' }, /name/], [{ name: '  ' }, /name/], [{ name: 'a.*' }, /name/],
     [{ name: 'x\u0001y' }, /name/], [{ name: 5 }, /name/], [{ name: 'x', metadata: [] }, /metadata/],
+    [{ name: 'x', idempotency_key: 'a\u0000b' }, /idempotency_key/],
     [{ name: 'x', version: 1.5 }, /version/], [{ name: 'x', version: 1e30 }, /version/],
   ]) {
     const answer = await emit(body);

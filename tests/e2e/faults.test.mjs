@@ -2,7 +2,7 @@
 // error, no wrong answer, nothing lost that was acknowledged.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, existsSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, linkSync, openSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Server, bin, pgUrl, run, step, until } from './lib.mjs';
 import { Cluster } from '../lib/cluster.mjs';
@@ -297,6 +297,25 @@ test('without IPv6 the server listens on IPv4', async (t) => {
   const s = await Server.start({ bin: releaseBin, env: { LD_PRELOAD: faultEnv('/', '/').LD_PRELOAD, DISKFAULT_NO_IPV6: '1' } });
   t.after(() => s.stop());
   assert.equal((await s.rest('POST', '/events', { name: 'v4' })).status, 200);
+});
+
+test('one server for one file, whatever it is called: symbolic and hard links, a lock file that was deleted', onSqlite, async (t) => {
+  const s = await Server.start();
+  t.after(() => s.stop());
+  const file = join(s.dir, 'ironflow.db');
+  symlinkSync(file, join(s.dir, 'soft.db'));
+  linkSync(file, join(s.dir, 'hard.db'));
+  symlinkSync(s.dir, join(s.dir, 'dir'));
+  rmSync(`${file}.lock`);
+  for (const name of ['soft.db', 'hard.db', 'dir/ironflow.db', 'ironflow.db']) {
+    const second = await run('timeout', ['-k', '1', '4', bin, 'serve', '--port', '0', '--db', join(s.dir, name), '--bootstrap-key-file', join(s.dir, 'second.json')]);
+    assert.equal(second.code, 1, `${name}: ${second.stderr}`);
+    assert.match(second.stderr, /in use by/, name);
+  }
+  assert.equal((await s.rest('POST', '/events', { name: 'still.mine' })).status, 200);
+  rmSync(join(s.dir, 'hard.db'));
+  await s.crash();
+  assert.equal((await s.rest('GET', '/events?name=still.mine')).body.count, 1);
 });
 
 /* ---- PostgreSQL ---- */

@@ -3,11 +3,11 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, readFileSync, existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import net from 'node:net';
 import http from 'node:http';
 
-export const bin = process.env.IRONFLOW_BIN ?? 'build/ironflow-san';
+export const bin = resolve(process.env.IRONFLOW_BIN ?? 'build/ironflow-san');
 export const pgUrl = process.env.IRONFLOW_TEST_PG_URL ?? '';
 
 /** Polls a condition until it is truthy; never a bare sleep. */
@@ -32,10 +32,12 @@ async function createDatabase() {
   return url.toString();
 }
 
-/** Runs a program to its end; resolves with {code, stdout, stderr}. Rejects only if it cannot start. */
+/** Runs a program to its end, two minutes at most; resolves with {code, signal, stdout, stderr}. Rejects
+ *  only if it cannot start. */
 export function run(command, args, options = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options });
+    const child = spawn(command, args,
+      { stdio: ['pipe', 'pipe', 'pipe'], timeout: 120000, killSignal: 'SIGKILL', ...options });
     let stdout = '', stderr = '';
     child.stdout?.on('data', (d) => (stdout += d));
     child.stderr?.on('data', (d) => (stderr += d));
@@ -74,13 +76,24 @@ export class Server {
     this.stderr = '';
     const env = { PATH: process.env.PATH, HOME: this.dir, LOG_LEVEL: 'info', ...this.options.env };
     if (this.pg) env.IRONFLOW_DATABASE_URL = this.pg;
-    this.child = spawn(this.options.bin ?? bin, this.args(), { stdio: ['ignore', 'pipe', 'pipe'], env });
+    this.child = spawn(this.options.bin ?? bin, this.args(), { stdio: ['ignore', 'pipe', 'pipe'], env, cwd: this.options.cwd });
     this.exited = new Promise((resolve) => this.child.on('exit', (code, signal) => {
       this.ended = { code, signal };
       resolve(this.ended);
     }));
     this.child.stderr.on('data', (d) => (this.stderr += d));
     this.child.stdout.on('data', (d) => (this.stderr += d));
+    try {
+      await this.ready();
+    } catch (e) { // or the suite would wait for it for ever
+      this.child.kill('SIGKILL');
+      throw e;
+    }
+    const file = join(this.dir, 'key.json');
+    if (existsSync(file)) this.key = JSON.parse(readFileSync(file, 'utf8')).key;
+  }
+
+  async ready() {
     await until('the server to print its address', () => {
       if (this.ended) throw new Error(`server ended: ${JSON.stringify(this.ended)}\n${this.stderr}`);
       const match = this.stderr.match(/http:\/\/(?:localhost|127\.0\.0\.1):(\d+)/);
@@ -92,8 +105,6 @@ export class Server {
       if (this.ended) throw new Error(`server ended: ${JSON.stringify(this.ended)}\n${this.stderr}`);
       return fetch(`${this.url}/health`).then((r) => r.ok, () => false);
     });
-    const file = join(this.dir, 'key.json');
-    if (existsSync(file)) this.key = JSON.parse(readFileSync(file, 'utf8')).key;
   }
 
   /** kill -9, then the same database again on the same port. */
@@ -106,7 +117,11 @@ export class Server {
 
   async stop() {
     if (!this.ended) this.child.kill('SIGTERM');
+    const patience = setTimeout(() => this.child.kill('SIGABRT'), 60000);
     const end = await this.exited;
+    clearTimeout(patience);
+    if (end.signal === 'SIGABRT' || /(Address|Leak|Thread)Sanitizer|runtime error: /.test(this.stderr))
+      throw new Error(`the server ended too late, aborted or was found at fault\n${this.stderr.slice(-6000)}`);
     if (!this.options.dir) rmSync(this.dir, { recursive: true, force: true });
     return end;
   }

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { Server, bin } from '../e2e/lib.mjs';
 
-export const releaseBin = bin.replace(/-san$/, '');
+export const releaseBin = bin.replace(/-t?san$/, '');
 export const preload = resolve(dirname(bin), 'tests/diskfault.so');
 
 /** The environment that puts the faults named in `control` under a program's database in `dir`. */

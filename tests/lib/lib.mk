@@ -7,4 +7,4 @@ $(DISKFAULT): tests/lib/diskfault.c
 	@echo "CC      $<"
 	@$(CC) -std=c17 -O1 -Wall -Wextra -Werror -shared -fPIC -o $@ $<
 
-e2e e2e-pg test-pg: $(DISKFAULT) $(BUILD)/ironflow
+e2e test-pg tsan: $(DISKFAULT) $(BUILD)/ironflow

@@ -246,8 +246,10 @@ static void batch(struct sim *s)
 static err_t run_cancel_op(struct ctx *c)
 {
     struct op *op = op_of(c);
+    str_t reason = S("because");
 
-    return svc_run_cancel(c, op->run->id, S("because"), &op->row);
+    op->now = false;
+    return svc_run_cancel(c, op->run->id, &reason, &op->row, &op->now);
 }
 
 static err_t run_wait(struct ctx *c)

@@ -27,14 +27,6 @@ static bool follows(enum run_status from, enum run_status to)
     return false;
 }
 
-static int fn_index(const struct sim *s, int64_t key)
-{
-    for (int i = 0; i < SIM_FNS; i++)
-        if (s->fns[i].key == key)
-            return i;
-    return -1;
-}
-
 static bool status_fits(enum run_topic t, enum run_status status)
 {
     switch (t) {
@@ -75,7 +67,7 @@ static void see_run(struct sim *s, const struct record *rec)
         s->open_runs++;
         s->totals.runs++;
         if (r->fn < 0)
-            r->fn = fn_index(s, rec->fn);
+            r->fn = model_fn(s, rec->fn);
     } else if (!follows(r->status, status)) {
         violation(s, "run " STR_FMT ": status %d after %d", STR_ARG(id), (int)status,
                   (int)r->status);

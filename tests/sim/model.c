@@ -160,23 +160,35 @@ static uint32_t starts(str_t name)
     return str_starts(name, S("sim.c.")) ? 1u << 3 : 0;
 }
 
+int model_fn(const struct sim *s, int64_t key)
+{
+    for (int i = 0; i < SIM_FNS; i++)
+        if (s->fns[i].key == key)
+            return i;
+    return -1;
+}
+
 /* A fresh event starts one run for each active function that wants it. */
 static void check_started(struct sim *s, const struct op *op, size_t i)
 {
+    static const struct sql q = { "SELECT fn FROM runs WHERE id = $1" };
     const struct emitted *e = &op->out[i];
-    uint32_t want = op->kind == OP_INVOKE ? 1u << op->fn : starts(op->emits[i].name);
-    size_t n = 0;
+    uint32_t want = op->kind == OP_INVOKE ? 1u << op->fn : starts(op->emits[i].name), got = 0;
 
-    for (int f = 0; f < SIM_FNS; f++) {
-        if ((want & (1u << f)) == 0 || s->fns[f].status != FN_ACTIVE)
-            continue;
-        if (n < e->runs_n)
-            model_run(s, e->runs[n])->fn = f;
-        n++;
+    for (int f = 0; f < SIM_FNS; f++)
+        if (s->fns[f].status != FN_ACTIVE)
+            want &= ~(1u << f);
+    for (size_t r = 0; r < e->runs_n; r++) {
+        int f = model_fn(s, rows_number(s, &q, ARGS(DB_INT(e->runs[r]))));
+
+        if (f < 0 || (got & 1u << f) != 0)
+            violation(s, "an emit started a run of no function, or two of one");
+        else
+            got |= 1u << f;
     }
-    if (n != e->runs_n)
-        violation(s, "emit " STR_FMT " started %zu runs, not %zu", STR_ARG(op->emits[i].name),
-                  e->runs_n, n);
+    if (got != want)
+        violation(s, "emit " STR_FMT " started the functions %x, not %x",
+                  STR_ARG(op->emits[i].name), got, want);
 }
 
 static void key_answer(struct sim *s, const struct op *op, size_t i)
@@ -210,6 +222,8 @@ void model_emitted(struct sim *s, const struct op *op, size_t i)
     if (!read_begin(s))
         return;
     mark = stored_mark(s, e->event_id);
+    if (mark == op->marks[i])
+        check_started(s, op, i);
     read_end(s);
     if (mark < 1 || mark > (int64_t)s->emits.n) {
         violation(s, "an acknowledged event is not there");
@@ -222,8 +236,6 @@ void model_emitted(struct sim *s, const struct op *op, size_t i)
         violation(s, "mark %lld has two events", (long long)mark);
     for (size_t r = 0; r < e->runs_n; r++)
         model_run(s, e->runs[r])->acked = true;
-    if (mark == op->marks[i])
-        check_started(s, op, i);
     m->acked = true;
     m->event_id = e->event_id;
     if (op->keys[i] != 0)
@@ -535,6 +547,8 @@ void model_cancel(struct sim *s, const struct op *op)
         s->totals.cancels++;
         if (f.job || f.status != RUN_CANCELLED)
             violation(s, "a cancel was acknowledged and the run has status %d", (int)f.status);
+        if (op->now && r->cancelled > 0)
+            violation(s, "a run was cancelled twice");
         if (r->cancelled == 0)
             r->cancelled = s->turn;
     } else if (op->call.result != ERR_PRECONDITION ||

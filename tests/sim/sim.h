@@ -25,6 +25,7 @@ enum {
     SIM_STEPS_MAX = 5, /* steps of a handler */
     SIM_NOTES = 50,
     SIM_BATCH = 3,
+    SIM_LATE = 8, /* claims whose return comes late */
 };
 
 enum sim_crash { SIM_KILL, SIM_POWER };
@@ -175,7 +176,7 @@ struct op {
     int64_t *ids, deadline;
     size_t ids_n;
     struct run *rows;
-    bool ended_all;
+    bool ended_all, now;
 };
 
 /* ---- the whole
@@ -225,6 +226,8 @@ struct sim {
     struct sim_worker workers[SIM_WORKERS];
     struct hold *ghosts[SIM_GHOSTS];
     int64_t ghosts_n;
+    struct claim late[SIM_LATE];
+    int64_t late_n;
     int64_t keys_used;
     bool draining;
 };
@@ -277,6 +280,8 @@ str_t run_text(struct sim *s, int64_t id);
 /* model.c */
 /* The number inside the data of an event; 0: none. */
 int64_t event_mark(str_t data);
+/* Which function has this key; -1: none. */
+int model_fn(const struct sim *s, int64_t key);
 struct m_run *model_run(struct sim *s, int64_t id);
 struct m_step *model_step(struct sim *s, struct m_run *r, str_t step_id);
 /* The step is completed with this output for ever. */

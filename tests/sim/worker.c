@@ -363,12 +363,29 @@ void worker_step(struct sim *s, struct sim_worker *w)
         job_step(s, w, w->holds[pick(s, w->holds_n)]);
 }
 
+static void release(struct sim *s, const struct claim *claims, size_t n)
+{
+    struct op *op = op_new(s, OP_RELEASE);
+
+    op->claims = NEW_N(&op->arena, struct claim, n + 1);
+    for (size_t i = 0; i < n; i++)
+        op->claims[i].job = claims[i].job;
+    op->claims_n = n;
+    op_submit(op, CALL_WRITE, run_release);
+}
+
 /* Somebody who lost a job has not heard of it. */
 void ghost_step(struct sim *s)
 {
     int64_t n = s->ghosts_n < SIM_GHOSTS ? s->ghosts_n : SIM_GHOSTS;
     struct hold *h;
 
+    if (s->late_n > 0 && chance(s, 10)) {
+        int64_t late = s->late_n < SIM_LATE ? s->late_n : SIM_LATE;
+
+        release(s, &s->late[pick(s, late)], 1);
+        return;
+    }
     if (n == 0)
         return;
     h = s->ghosts[pick(s, n)];
@@ -391,17 +408,6 @@ void ghost_step(struct sim *s)
 /* ---- answers
  * --------------------------------------------------------------------------------------- */
 
-static void release(struct sim *s, const struct op *poll)
-{
-    struct op *op = op_new(s, OP_RELEASE);
-
-    op->claims = NEW_N(&op->arena, struct claim, poll->claims_n + 1);
-    for (size_t i = 0; i < poll->claims_n; i++)
-        op->claims[i].job = poll->claims[i].job;
-    op->claims_n = poll->claims_n;
-    op_submit(op, CALL_WRITE, run_release);
-}
-
 static void poll_reply(struct sim *s, struct op *op)
 {
     struct sim_worker *w = op->worker;
@@ -421,7 +427,10 @@ static void poll_reply(struct sim *s, struct op *op)
     if (op->claims_n > op->n)
         violation(s, "a poll got more than it asked for");
     if (op->discard || !w) {
-        release(s, op);
+        for (size_t i = 0; i < op->claims_n; i++)
+            s->late[s->late_n++ % SIM_LATE] = (struct claim){ .job = op->claims[i].job };
+        if (chance(s, 70))
+            release(s, op->claims, op->claims_n);
         return;
     }
     for (size_t i = 0; i < op->claims_n; i++) {
