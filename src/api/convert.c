@@ -2,6 +2,7 @@
  * that came in; enums have the same numbers in both worlds. */
 #include "api/convert.h"
 
+#include "engine/tick.h"
 #include "svc/principal.h"
 #include "svc/registry.h"
 #include "svc/runs.h"
@@ -185,6 +186,7 @@ err_t api_function(struct ctx *c, const struct function *fn, struct pb_function 
     out->version = fn->version;
     out->created_at = fn->created_at;
     out->updated_at = fn->updated_at;
+    out->next_run = function_next_run(fn, c->now_ms);
     if (!out->retry)
         out->retry = NEW(c->arena, struct pb_retry_config);
     *out->retry = (struct pb_retry_config){ fn->retry.max_attempts, fn->retry.initial_delay_ms,

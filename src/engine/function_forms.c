@@ -5,7 +5,6 @@
 #include "codec/json.h"
 #include "engine/function_priv.h"
 #include "engine/match.h"
-#include "engine/tick.h"
 
 #define FORM_MAX ((size_t)32 << 20)
 
@@ -205,7 +204,6 @@ err_t function_to_pb(struct ctx *c, const struct function *f, struct pb_function
 
     TRY(config_decode(c, f->config, &r));
     put_function(c, f, &r, out);
-    out->next_run = function_next_run(f, c->now_ms);
     return ERR_OK;
 }
 
