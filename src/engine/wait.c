@@ -171,12 +171,13 @@ static bool typed_cel(struct ctx *c, const struct cel_value *v, str_t *out)
 
 bool wait_value(struct ctx *c, str_t path, const struct event *e, str_t *out)
 {
-    str_t at = str_slice(path, 1, path.n), found;
+    str_t at, found;
 
     if (path.n == 0 || path.p[0] == '?') {
         *out = S("");
         return true;
     }
+    at = str_slice(path, 1, path.n);
     if (path.p[0] == '~')
         return json_path(e->data, at, &found) && typed_json(c, found, out);
     *out = json_path(e->data, at, &found) ? value_text(c, json_scalar(c->arena, found)) : S("");

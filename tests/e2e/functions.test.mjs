@@ -156,7 +156,7 @@ test('what this release does not build is refused, not ignored', async () => {
   for (const extra of [
     { debounce: { period_ms: 3000, key: 'x' } }, { concurrency: { limit: 2 } },
     { triggers: [{ event: 'x', expression: 'data.total > 50' }] }, { actorKey: 'data.id' },
-    { cancelOn: [{ event: 'x', match: 'id' }] }, { triggers: [{ cron: '* * * * *' }] },
+    { triggers: [{ cron: '* * * * *' }] },
     { endpointUrl: 'http://127.0.0.1:1/x', preferredMode: 'EXECUTION_MODE_PUSH' },
   ]) {
     const answer = await register(base('later', extra));
