@@ -93,9 +93,6 @@ static const struct {
     { "{\"id\":\"a\",\"endpointUrl\":\"http:///x\"}", ERR_INVALID,
       "endpointUrl: must be an absolute http or https URL" },
     /* Not built yet. */
-    { "{\"id\":\"a\",\"triggers\":[{\"event\":\"x\",\"expression\":\"data.n > 1\"}]}",
-      ERR_UNIMPLEMENTED,
-      "triggers[0].expression: filter expressions are not supported by this release" },
     { "{\"id\":\"a\",\"secrets\":[\"X\"]}", ERR_UNIMPLEMENTED,
       "secrets: secrets are not supported by this release" },
     { "{\"id\":\"a\",\"endpointUrl\":\"http://127.0.0.1:3000/x\"}", ERR_UNIMPLEMENTED,

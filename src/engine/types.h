@@ -72,19 +72,30 @@ struct run {
     str_t parent_step;
     int64_t started_at, ended_at, updated_at;
     int64_t execution_seq, token; /* of the segment that ended it */
+    int64_t recording; /* 0: not; -1: for good; else ms for which its trail outlives its end */
+    str_t resume_from; /* the step from which it was resumed last */
 };
 
 /* JOB_LANED: waits for room in a lane, where no claim sees it. */
 enum job_state { JOB_READY, JOB_CLAIMED, JOB_PARKED, JOB_LANED };
 
 /* What a worker's final report of a segment said; JOB_OPEN while there is none. */
-enum job_report { JOB_OPEN, JOB_REPORTED_COMPLETED, JOB_REPORTED_FAILED, JOB_REPORTED_YIELDED };
+enum job_report {
+    JOB_OPEN,
+    JOB_REPORTED_COMPLETED,
+    JOB_REPORTED_FAILED,
+    JOB_REPORTED_YIELDED,
+    JOB_REPORTED_PAUSED /* no report: an operator's pause ended the segment */
+};
 
 /* What others have to do with an open run. */
 enum job_watch {
     WATCH_ROWS = 1,   /* has rows in waits: they go when it ends */
     WATCH_PARENT = 2, /* a step of another run waits for its end */
-    WATCH_CATCHES = 4 /* who yielded last can be told of failed invokes */
+    WATCH_CATCHES = 4,  /* who yielded last can be told of failed invokes */
+    WATCH_PAUSE = 8,    /* an operator wants it paused at the next step boundary */
+    WATCH_RESUMED = 16, /* ready or laned: its run says running already */
+    WATCH_RECORDED = 32 /* what happens to it goes into the audit trail */
 };
 
 /* The queue row of an open run: its current segment. */
@@ -156,8 +167,11 @@ struct retry_policy {
     double backoff_factor;
 };
 
+struct filter;
+
 struct trigger {
     str_t event, expression, cron;
+    struct filter *filter; /* of the expression, in a registry: engine/filter.h */
 };
 
 /* Zeros: none. Keys are paths into the data of the event. */
@@ -192,5 +206,6 @@ struct function {
     struct debounce debounce;
     str_t actor_key;
     bool invoked, deleted, recording;
+    int64_t recording_ms; /* for which a trail outlives its run; 0: for good */
     int64_t created_at, updated_at;
 };

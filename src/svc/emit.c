@@ -142,13 +142,6 @@ static err_t plan_emit(struct ctx *c, const struct emit *in, struct plan *p, str
         return ERR_OK;
     TRY(svc_registry(c, &reg));
     registry_match(c, reg, &p->event, &p->fns, &p->fns_n);
-    if (p->fns_n == 0) {
-        /* browser clients invoke a function by emitting its id */
-        const struct function *f = registry_by_id(reg, in->name);
-
-        if (f && f->status == FN_ACTIVE)
-            plan_one(c, p, f);
-    }
     return plan_hold(c, in, p);
 }
 

@@ -1,4 +1,4 @@
-// Schedules and flow control: engine checklist I 171 to 188, B 44.
+// Schedules and flow control: engine checklist I 171 to 188, B 28, 29, 44.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { Server, bin, run, step, until } from './lib.mjs';
@@ -408,4 +408,62 @@ test('a worker that serves the function no more gives its actors up', async () =
   const [job] = await drain(b);
   assert.equal(job.run_id, id);
   assert.equal(job.actor_id, 'x');
+});
+
+// ---- filters -----------------------------------------------------------------------------------------
+
+test('B28 B29 filters in both spellings; a missing field, a type clash and a division by zero are no match', async () => {
+  const filters = {
+    'f-short': 'data.total > 50', 'f-long': 'event.data.total > 50', 'f-name': 'name == "f.go" && has(metadata.tier)',
+    'f-list': 'data.items.exists(i, i.sku == "x")', 'f-zero': '100 / data.total > 0', 'f-star': 'data.total > 50.5',
+  };
+  for (const [id, expression] of Object.entries(filters))
+    await s.register(id, undefined, { triggers: [{ event: id === 'f-star' ? 'f.*' : 'f.go', expression }] });
+  const started = async (data, metadata) => {
+    const reply = await s.rest('POST', '/events', { name: 'f.go', data, metadata });
+    assert.equal(reply.status, 200);
+    const fns = [];
+    for (const id of reply.body.run_ids) fns.push((await s.getRun(id)).function_id);
+    return fns.sort();
+  };
+  assert.deepEqual(await started({ total: 51 }), ['f-long', 'f-short', 'f-star', 'f-zero']);
+  assert.deepEqual(await started({ total: 50 }), ['f-zero']);
+  assert.deepEqual(await started({ total: 0 }), []);
+  assert.deepEqual(await started({ total: 'many' }), []);
+  assert.deepEqual(await started({}), []);
+  assert.deepEqual(await started([1]), []);
+  assert.deepEqual(await started({ items: [{ sku: 'y' }, { sku: 'x' }] }), ['f-list']);
+  assert.deepEqual(await started({}, { tier: 'gold' }), ['f-name']);
+  await s.crash(); // compiled again from what is stored
+  assert.deepEqual(await started({ total: 51 }), ['f-long', 'f-short', 'f-star', 'f-zero']);
+});
+
+test('two triggers of one function with filters make one run; a false filter does not fall back to the id', async () => {
+  await s.register('f.twice', undefined, { triggers: [
+    { event: 'f.twice', expression: 'data.a == 1' }, { event: 'f.twice', expression: 'data.b == 1' }] });
+  assert.equal((await emitAll('f.twice', { a: 1, b: 1 })).run_ids.length, 1);
+  assert.equal((await emitAll('f.twice', { b: 1 })).run_ids.length, 1);
+  assert.equal((await emitAll('f.twice', { a: 2, b: 2 })).run_ids.length, 0);
+});
+
+test('an expression that cannot be compiled is refused with its place and reason', async () => {
+  for (const expression of ['data.n >', 'nonsense > 1', '"a".matches("(")', '('.repeat(200), 'x'.repeat(10000)]) {
+    const answer = await s.rpc('RegisterFunction', { id: 'f-bad', triggers: [{ event: 'a' }, { event: 'x', expression }] });
+    assert.equal(answer.status, 400, expression);
+    assert.equal(answer.body.code, 'invalid_argument');
+    assert.match(answer.body.message, /^triggers\[1\]\.expression: /);
+  }
+  const answer = await s.rpc('RegisterFunction', { id: 'f-bad', triggers: [{ event: 'x', expression: 'data.n >' }] });
+  assert.match(answer.body.message, /expression: 1:\d+: /);
+  assert.equal((await s.rest('GET', '/functions/f-bad')).status, 404);
+});
+
+test('an expression that costs too much is no match, and holds nobody up', async () => {
+  await s.register('f-dear', undefined, { triggers: [{ event: 'dear.go',
+    expression: 'data.l.all(a, data.l.all(b, data.l.all(c, a + b + c >= 0)))' }] });
+  const at = Date.now();
+  const answer = await emitAll('dear.go', { l: Array.from({ length: 1000 }, (_, i) => i) });
+  assert.deepEqual(answer.run_ids, []);
+  assert.ok(Date.now() - at < 3000);
+  assert.equal((await emitAll('dear.go', { l: [1, 2] })).run_ids.length, 1);
 });
