@@ -18,6 +18,7 @@
 #include "txn/txn.h"
 
 #define WAKES_PER_SLICE 100
+#define WAKES_OF_MANY 64
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
@@ -102,6 +103,18 @@ static err_t scan(struct ctx *c, struct scan *s)
     return e;
 }
 
+/* More than one call shall bear: it does the first few, so that its answer does not wait, and a job
+ * begins anew behind them. */
+static err_t leave_rest(struct ctx *c, const struct event *e, struct wakes *w)
+{
+    if (w->n > WAKES_OF_MANY)
+        w->n = WAKES_OF_MANY;
+    w->rest.event = e->name;
+    w->rest.pattern = w->rest.path = S("");
+    w->rest.after = 0;
+    return store_waits_last(c, &w->rest.upto);
+}
+
 err_t waits_find(struct ctx *c, const struct event *e, int64_t *budget, struct wakes *out)
 {
     struct wakes w = { .rest = { .kind = WAKE_EVENT,
@@ -124,7 +137,7 @@ err_t waits_find(struct ctx *c, const struct event *e, int64_t *budget, struct w
         w.n = s.found.n;
         w.more = s.more;
         if (w.more)
-            TRY(store_waits_last(c, &w.rest.upto));
+            TRY(leave_rest(c, e, &w));
     }
     *out = w;
     return ERR_OK;
