@@ -266,6 +266,7 @@ static void apply(struct ctx *c, const struct pb_register_function_request *r, s
     f->description = r->description;
     f->mode = config_mode(r);
     f->actor_key = r->actor_key;
+    f->endpoint = r->endpoint_url;
     f->concurrency = (struct concurrency){ 0 };
     f->debounce = (struct debounce){ 0 };
     if (r->concurrency != NULL)

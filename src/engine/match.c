@@ -170,6 +170,7 @@ static void copy_function(struct arena *a, struct function *to, const struct fun
     to->description = str_dup(a, from->description);
     to->config = str_dup(a, from->config);
     to->actor_key = str_dup(a, from->actor_key);
+    to->endpoint = str_dup(a, from->endpoint);
     to->concurrency.key = str_dup(a, from->concurrency.key);
     to->debounce.key = str_dup(a, from->debounce.key);
     to->triggers = NEW_N(a, struct trigger, from->triggers_n);

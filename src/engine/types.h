@@ -205,6 +205,7 @@ struct function {
     struct concurrency concurrency;
     struct debounce debounce;
     str_t actor_key;
+    str_t endpoint; /* push */
     bool invoked, deleted, recording;
     int64_t recording_ms; /* for which a trail outlives its run; 0: for good */
     int64_t created_at, updated_at;

@@ -10,6 +10,7 @@
 #include "svc/cron.h"
 #include "svc/flow.h"
 #include "svc/messages.h"
+#include "svc/push.h"
 #include "svc/principal.h"
 #include "svc/registry.h"
 
@@ -71,6 +72,7 @@ static err_t change(struct ctx *c, const struct function *was, struct function *
     TRY(svc_registry_touch(c));
     TRY(flow_function_changed(c, was, f));
     TRY(cron_function_changed(c, was, f));
+    push_function_changed(c, f);
     return message_entity(c, f->deleted ? TOPIC_FN_DELETED : TOPIC_FN_UPDATED, f->id);
 }
 

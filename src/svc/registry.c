@@ -146,7 +146,9 @@ static err_t load(struct ctx *c, int64_t epoch, const struct registry *last, str
             fns[i].concurrency = known->concurrency;
             fns[i].debounce = known->debounce;
             fns[i].actor_key = known->actor_key;
+            fns[i].endpoint = known->endpoint;
             fns[i].recording = known->recording;
+            fns[i].recording_ms = known->recording_ms;
         } else {
             TRY(function_decode(c, &fns[i]));
         }

@@ -26,3 +26,5 @@ NODISCARD err_t svc_lanes_sweep(struct ctx *c, int64_t *next_due);
 NODISCARD err_t svc_debounce_fire(struct ctx *c, int64_t *next_due);
 /* Fires due ticks of schedules. */
 NODISCARD err_t svc_cron_fire(struct ctx *c, int64_t *next_due);
+/* Forgets circuit breakers that did not change for a day. */
+NODISCARD err_t svc_breakers_expire(struct ctx *c, int64_t *next_due);
