@@ -128,6 +128,26 @@ int ironflow_step_run(struct ironflow_run *run, const char *name, ironflow_step_
 int ironflow_sleep(struct ironflow_run *run, const char *name, int64_t ms);
 int ironflow_sleep_until(struct ironflow_run *run, const char *name, int64_t unix_ms);
 
+struct ironflow_wait {
+    const char *event;       /* its name; `*` and a final `>` stand for tokens */
+    const char *match;       /* a path in its data, or an expression over `data`; NULL: any */
+    const char *match_value; /* JSON expected at the path; NULL: what the run's own event has there */
+    int64_t timeout_ms;      /* 0: seven days */
+};
+/* Waits for an event that comes after the wait began: IRONFLOW_YIELD, then IRONFLOW_OK and *event
+ * (may be NULL), the whole of it as JSON: {"id","name","data","timestamp",...}. When it does not come
+ * in time the run fails without calling its handler again. */
+int ironflow_wait_for_event(struct ironflow_run *run, const char *name,
+                            const struct ironflow_wait *wait, const char **event);
+/* Runs another function and waits for its end: IRONFLOW_YIELD, then IRONFLOW_OK and *output (may be
+ * NULL), its output as JSON; IRONFLOW_FAIL when it failed, was cancelled, is unknown or took longer
+ * than timeout_ms (0: 30 s), which the handler may deal with. input: JSON, NULL is {}. */
+int ironflow_invoke_function(struct ironflow_run *run, const char *function_id, const char *input,
+                             int64_t timeout_ms, const char **output);
+/* Starts another function and goes on: IRONFLOW_YIELD, then IRONFLOW_OK and *run_id (may be NULL). */
+int ironflow_invoke_async(struct ironflow_run *run, const char *function_id, const char *input,
+                          const char **run_id);
+
 const char *ironflow_run_id(const struct ironflow_run *run);
 int ironflow_run_attempt(const struct ironflow_run *run);
 /* The event's data and the whole event, as JSON. */

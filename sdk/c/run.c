@@ -70,11 +70,11 @@ static void read_completed(struct ironflow_run *run, json_t steps)
     for (struct json_walk w = json_walk(steps); json_step(&w);) {
         json_t status = json_member(w.value, "status");
         char *id = json_pool_string(&run->pool, json_member(w.value, "step_id"));
+        bool ok =
+            status.p == NULL || strcmp(json_pool_string(&run->pool, status), "completed") == 0;
 
-        if (status.p != NULL && strcmp(json_pool_string(&run->pool, status), "completed") != 0)
-            continue;
-        map_put(&run->completed, &run->pool, id, strlen(id))->value =
-            json_member(w.value, "output");
+        map_put(ok ? &run->completed : &run->failed, &run->pool, id, strlen(id))->value =
+            json_member(w.value, ok ? "output" : "error");
     }
 }
 
@@ -121,7 +121,7 @@ void run_end(struct ironflow_run *run)
     free(run->json);
     run->json = NULL;
     pool_reset(&run->pool);
-    run->completed = run->names = (struct map){ 0 };
+    run->completed = run->failed = run->names = (struct map){ 0 };
     run->function = NULL;
     run->output = NULL;
     run->error_set = false;
@@ -228,8 +228,7 @@ static void step_record(struct ironflow_run *run, const struct step *s)
     report_checkpoint(run);
 }
 
-/* Why a call must not begin: the run waits already, or is not ours any more. */
-static int run_blocked(struct ironflow_run *run)
+int run_blocked(struct ironflow_run *run)
 {
     if (atomic_load(&run->lost))
         return IRONFLOW_LOST;

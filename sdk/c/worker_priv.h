@@ -38,7 +38,7 @@ struct ironflow_run {
     bool fenced; /* has a lease token: wants an ack */
     int attempt;
     int64_t started_ms; /* unix */
-    struct map completed, names;
+    struct map completed, failed, names; /* failed: invokes, by step id, with their error */
     const char *output; /* JSON */
     char error_code[64], error_text[1024];
     bool error_set;
@@ -71,6 +71,8 @@ bool run_begin(struct ironflow_run *run, int64_t now_ms);
 void run_end(struct ironflow_run *run);
 /* "{run}:{name}:{index}" in the pool; counts the use of the name. */
 char *run_step_id(struct ironflow_run *run, const char *name);
+/* Why a call must not begin: the run waits already, or is not ours any more; else IRONFLOW_OK. */
+int run_blocked(struct ironflow_run *run);
 
 /* ---- reports (report.c) ---- */
 enum report { REPORT_OK, REPORT_LOST, REPORT_REFUSED, REPORT_TRANSIENT };
