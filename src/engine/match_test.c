@@ -251,11 +251,13 @@ static void filters_choose_among_those_with_the_name(void **state)
         size_t n;
     } cases[] = { { "{\"n\":1}", 2 }, { "{\"n\":7}", 3 }, { "{}", 1 }, { "{\"n\":\"x\"}", 1 } };
     struct fixture *f = *state;
-    struct trigger triggers[][2] = { { { .event = S("go"), .expression = S("data.n > 5") },
-                                       { .event = S("go"), .expression = S("event.data.n == 7") } },
-                                     { { .event = S("*"), .expression = S("data.n >= 1") }, { 0 } },
-                                     { { .event = S("go") }, { .event = S("go") } },
-                                     { { .event = S("go"), .expression = S("no such(") }, { 0 } } };
+    struct trigger triggers[][2] = {
+        { { .event = S("go"), .expression = S("data.n > 5") },
+          { .event = S("go"), .expression = S("event.data.n == 7") } },
+        { { .event = S("*"), .expression = S("data.n >= 1") }, { .event = S("no") } },
+        { { .event = S("go") }, { .event = S("go") } },
+        { { .event = S("go"), .expression = S("no such(") }, { .event = S("no") } }
+    };
     struct function fns[COUNT_OF(triggers)] = { 0 };
     struct registry *first, *second;
 

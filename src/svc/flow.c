@@ -141,25 +141,25 @@ err_t flow_regain(struct ctx *c, struct job *job, bool *done)
 {
     static const enum lane_kind order[] = { LANE_ACTOR, LANE_LIMIT };
     struct lane lanes[COUNT_OF(order)] = { 0 };
+    bool room = true;
 
-    *done = false;
-    for (size_t i = 0; i < COUNT_OF(order); i++) {
+    for (size_t i = 0; i < COUNT_OF(order) && room; i++) {
         if (lane_of(job, order[i]) == 0 || (job->holds & (int64_t)order[i]) != 0)
             continue;
         TRY(lane_get(c, job, order[i], &lanes[i]));
-        if (lanes[i].admitted >= lanes[i].cap)
-            return ERR_OK;
+        room = lanes[i].admitted < lanes[i].cap;
     }
     for (size_t i = 0; i < COUNT_OF(order); i++) {
         if (lanes[i].key == 0)
             continue;
-        if (job->waits == lanes[i].key)
+        if (room && job->waits == lanes[i].key)
             lane_abandon(&lanes[i], job);
-        must(lane_try(&lanes[i], job, order[i]));
-        TRY(store_lane_put(c, &lanes[i]));
+        if (room)
+            must(lane_try(&lanes[i], job, order[i]));
+        TRY(store_lane_put(c, &lanes[i])); /* locking may have made it */
     }
-    *done = true;
-    return flow_applies(job) ? store_queue_flow(c, job) : ERR_OK;
+    *done = room;
+    return room && flow_applies(job) ? store_queue_flow(c, job) : ERR_OK;
 }
 
 err_t flow_claimed(struct ctx *c, struct job *job, int64_t worker)

@@ -21,6 +21,9 @@ static const struct retry_policy policies[SIM_FNS][2] = {
     { { 5, 100, 700, 2.0 }, { 5, 200, 90000, 10.0 } },
     { { 4, 30000, 60000, 1.5 }, { 4, 2000, 2500, 2.0 } },
 };
+/* The same: limits of concurrency by the lane in the data, and who has actors. */
+const int64_t sim_limits[SIM_FNS][2] = { { 2, 3 }, { 0, 0 }, { 0, 4 }, { 2, 1 } };
+static const bool actors[SIM_FNS] = { false, false, false, true };
 static const str_t names[] = {
     { "sim.a", 5 }, { "sim.b", 5 }, { "sim.c.x", 7 }, { "sim.c.y.z", 9 }, { "other", 5 }
 };
@@ -47,12 +50,16 @@ static err_t run_register(struct ctx *c)
                                      .backoff_factor = p->backoff_factor,
                                      .max_delay_ms = p->max_delay_ms };
     struct pb_trigger trigger = { .event = fn_events[op->fn] };
+    struct pb_concurrency_config limit = { .limit = (int32_t)sim_limits[op->fn][op->variant],
+                                           .key = S("lane") };
     struct pb_register_function_request in = {
         .id = fn_ids[op->fn],
         .triggers = &trigger,
         .triggers_n = 1,
         .retry = &retry,
         .preferred_mode = MODE_PULL,
+        .concurrency = limit.limit > 0 ? &limit : NULL,
+        .actor_key = actors[op->fn] ? S("data.actor") : STR_NULL,
     };
     struct function out = { 0 };
     bool created;
@@ -181,8 +188,9 @@ static void add_emit(struct sim *s, struct op *op, int64_t key)
     op->keys[i] = key;
     op->emits[i] = (struct emit){
         .name = names[pick(s, COUNT_OF(names))],
-        .data = str_printf(&op->arena, "{\"mark\":%lld,\"pad\":\"%0*d\"}", (long long)m->mark,
-                           (int)pick(s, 200) + 1, 0),
+        .data = str_printf(
+            &op->arena, "{\"mark\":%lld,\"lane\":%d,\"actor\":\"a%d\",\"pad\":\"%0*d\"}",
+            (long long)m->mark, (int)pick(s, 2), (int)pick(s, 3), (int)pick(s, 200) + 1, 0),
         .source = S("api"),
     };
     if (key != 0)

@@ -20,7 +20,7 @@ static void idle_job(struct sim *s, const struct db_rows *r)
     if (db_int(r, 4) < run->seq_max)
         violation(s, "run " STR_FMT ": its fence fell to %lld", STR_ARG(text),
                   (long long)db_int(r, 4));
-    run->ready_at = state == JOB_READY ? db_int(r, 2) : 0;
+    run->ready_at = state == JOB_READY && db_int(r, 5) == 0 ? db_int(r, 2) : 0;
     run->ready_seq = db_int(r, 4);
     if (now <= s->late_until)
         return;
@@ -36,13 +36,18 @@ static void idle_job(struct sim *s, const struct db_rows *r)
 static void idle_polls(struct sim *s, int64_t ready)
 {
     static const struct sql q = { "SELECT count(*) FROM queue WHERE worker = $1 AND state = 1" };
+    static const struct sql mine = { "SELECT count(*) FROM queue WHERE bound = $1 AND state = 0" };
 
-    for (size_t i = 0; i < s->ops.n && ready > 0; i++) {
+    for (size_t i = 0; i < s->ops.n; i++) {
         const struct op *op = s->ops.items[i];
+        int64_t worker;
 
         if (op->kind != OP_POLL)
             continue;
-        if (rows_number(s, &q, ARGS(DB_INT(store_worker_key(&s->c, op->worker_id)))) < SIM_HOLDS)
+        worker = store_worker_key(&s->c, op->worker_id);
+        if (ready == 0 && rows_number(s, &mine, ARGS(DB_INT(worker))) == 0)
+            continue;
+        if (rows_number(s, &q, ARGS(DB_INT(worker))) < SIM_HOLDS)
             violation(s, "poll %lld of " STR_FMT " waits while %lld runs are ready",
                       (long long)op->no, STR_ARG(op->worker_id), (long long)ready);
     }
@@ -67,8 +72,8 @@ static void idle_waits(struct sim *s)
 
 void check_idle(struct sim *s)
 {
-    static const struct sql q = { "SELECT run_id, state, ready_at, lease_until, execution_seq "
-                                  "FROM queue" };
+    static const struct sql q = { "SELECT run_id, state, ready_at, lease_until, execution_seq, "
+                                  "bound FROM queue" };
     static const struct sql timers = { "SELECT count(*) FROM timers WHERE due <= $1" };
     int64_t n = 0, ready = 0;
     struct db_rows r;
@@ -78,7 +83,7 @@ void check_idle(struct sim *s)
     if (rows_open(s, &q, ARGS_NONE, &r)) {
         for (; db_row(&r) && !s->failed; n++) {
             idle_job(s, &r);
-            ready += db_int(&r, 1) == JOB_READY;
+            ready += db_int(&r, 1) == JOB_READY && db_int(&r, 5) == 0;
         }
         rows_close(s, &r);
     }
@@ -88,6 +93,7 @@ void check_idle(struct sim *s)
         rows_number(s, &timers, ARGS(DB_INT(s->clock.virtual_ms))) > 0)
         violation(s, "a timer is due and nobody fires it");
     idle_polls(s, ready);
+    check_flow(s);
     read_end(s);
     idle_waits(s);
 }
@@ -252,7 +258,8 @@ static const struct {
     { "runs whose status is not that of their job",
       { "SELECT count(*) FROM queue q JOIN runs r ON r.id = q.run_id WHERE r.status <> CASE "
         "q.state "
-        "WHEN 0 THEN 7 WHEN 1 THEN 2 ELSE CASE q.reported WHEN 3 THEN 6 ELSE 8 END END" } },
+        "WHEN 0 THEN 7 WHEN 1 THEN 2 WHEN 3 THEN 7 ELSE CASE q.reported WHEN 3 THEN 6 ELSE 8 END "
+        "END" } },
     { "parked jobs without a timer",
       { "SELECT count(*) FROM queue q WHERE q.state = 2 AND NOT EXISTS (SELECT 1 FROM timers t "
         "WHERE t.run_id = q.run_id AND t.execution_seq = q.execution_seq "
@@ -322,6 +329,7 @@ void check_end(struct sim *s)
         return;
     if (s->open_runs != 0)
         violation(s, "%lld runs did not end", (long long)s->open_runs);
+    check_flow_end(s);
     if (rows_number(s, &timers, ARGS_NONE) != 0)
         violation(s, "a timer is left behind");
     if (rows_number(s, &sleeping, ARGS_NONE) != 0)

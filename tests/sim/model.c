@@ -58,6 +58,7 @@ struct facts {
     int64_t run_seq;
     str_t output, error, cause;
     int64_t state, ready_at, lease_until, seq, acked, reported;
+    bool laned; /* passes lanes */
 };
 
 static void facts_read(struct sim *s, int64_t run_id, struct facts *out)
@@ -66,7 +67,7 @@ static void facts_read(struct sim *s, int64_t run_id, struct facts *out)
         "SELECT status, output, error, execution_seq, cancellation_cause FROM runs WHERE id = $1"
     };
     static const struct sql q_job = { "SELECT state, ready_at, lease_until, execution_seq, acked, "
-                                      "reported FROM queue WHERE run_id = $1" };
+                                      "reported, lane + actor FROM queue q WHERE run_id = $1" };
     struct db_rows r;
 
     *out = (struct facts){ 0 };
@@ -91,6 +92,7 @@ static void facts_read(struct sim *s, int64_t run_id, struct facts *out)
         out->seq = db_int(&r, 3);
         out->acked = db_int(&r, 4);
         out->reported = db_int(&r, 5);
+        out->laned = db_int(&r, 6) != 0;
     }
     rows_close(s, &r);
     if (!out->run)
@@ -273,7 +275,7 @@ static void check_handed_steps(struct sim *s, const struct m_run *r, const struc
 static void check_order(struct sim *s, const struct assignment *a)
 {
     static const struct sql q = { "SELECT run_id, ready_at, execution_seq FROM queue "
-                                  "WHERE state = 0 AND ready_at < $1" };
+                                  "WHERE state = 0 AND bound = 0 AND ready_at < $1" };
     struct db_rows r;
 
     if (!read_begin(s))
@@ -367,6 +369,8 @@ static void check_lease(struct sim *s, const struct op *op, const struct facts *
 
     if (!f->job || f->seq != op->hold->seq || f->reported != JOB_OPEN)
         return;
+    if (f->laned && f->state != JOB_CLAIMED)
+        return; /* it lost its place with its lease, and may only finish */
     if (f->state != JOB_CLAIMED || !f->acked || f->lease_until < until)
         violation(s, "job " STR_FMT " was renewed and has no lease", STR_ARG(op->job_id));
     if (r->seq_max == f->seq)

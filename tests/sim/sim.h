@@ -264,6 +264,12 @@ int64_t rows_number(struct sim *s, const struct sql *q, struct db_args args);
 struct op *op_new(struct sim *s, enum op_kind kind);
 void op_submit(struct op *op, enum call_kind kind, err_t (*run)(struct ctx *c));
 
+/* actors.c: limits of concurrency by function and variant, 0: none. */
+extern const int64_t sim_limits[SIM_FNS][2];
+/* check_flow.c: lanes and actors, in a read. Idle: also that nobody waits beside room. */
+void check_flow(struct sim *s);
+void check_flow_end(struct sim *s);
+
 /* actors.c, worker.c: somebody does something. */
 void actors_init(struct sim *s);
 void actor_step(struct sim *s);

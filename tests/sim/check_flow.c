@@ -1,0 +1,82 @@
+/* Lanes and actors: what they count is what the queue holds, nobody is admitted above a limit, and
+ * nobody is overtaken in a line. */
+#include "sim.h"
+
+/* Counts that must be 0 whenever all is idle. A slot: holds has bit 1 for the actor, 2 for the
+ * lane. */
+static const struct {
+    const char *what;
+    struct sql q;
+} nothings[] = {
+    { "lanes that count other slots than their jobs hold",
+      { "SELECT count(*) FROM lanes l WHERE l.admitted <> (SELECT count(*) FROM queue q "
+        "WHERE q.fn = l.fn AND ((q.actor = l.key AND (q.holds & 1) = 1) "
+        "OR (q.lane = l.key AND (q.holds & 2) = 2)))" } },
+    { "lanes that count other jobs than stand in their line",
+      { "SELECT count(*) FROM lanes l WHERE l.waiting <> (SELECT count(*) FROM queue q "
+        "WHERE q.fn = l.fn AND q.waits = l.key)" } },
+    { "jobs whose lane is not there",
+      { "SELECT count(*) FROM queue q WHERE (q.waits <> 0 AND NOT EXISTS (SELECT 1 FROM lanes l "
+        "WHERE l.fn = q.fn AND l.key = q.waits)) OR ((q.holds & 1) = 1 AND NOT EXISTS "
+        "(SELECT 1 FROM lanes l WHERE l.fn = q.fn AND l.key = q.actor)) OR ((q.holds & 2) = 2 "
+        "AND NOT EXISTS (SELECT 1 FROM lanes l WHERE l.fn = q.fn AND l.key = q.lane))" } },
+    { "ready or claimed jobs without their slots",
+      { "SELECT count(*) FROM queue WHERE state IN (0, 1) AND ((actor <> 0 AND (holds & 1) = 0) "
+        "OR (lane <> 0 AND (holds & 2) = 0))" } },
+    { "parked jobs that keep a slot",
+      { "SELECT count(*) FROM queue WHERE state = 2 AND (holds <> 0 OR waits <> 0)" } },
+    { "laned jobs that wait for nothing",
+      { "SELECT count(*) FROM queue WHERE (state = 3) <> (waits <> 0)" } },
+    { "actors with more than one run",
+      { "SELECT count(*) FROM (SELECT fn FROM queue WHERE actor <> 0 AND state = 1 "
+        "GROUP BY fn, actor HAVING count(*) > 1) t" } },
+    { "lanes that nobody needs",
+      { "SELECT count(*) FROM lanes WHERE admitted = 0 AND waiting = 0 AND worker = 0" } },
+    { "jobs bound to a worker that is gone",
+      { "SELECT count(*) FROM queue q WHERE q.bound <> 0 AND NOT EXISTS "
+        "(SELECT 1 FROM workers w WHERE w.key = q.bound)" } },
+    /* the line is one of ready_at; who yielded on a step that was done kept its slot */
+    { "jobs that were overtaken in their line",
+      { "SELECT count(*) FROM queue late JOIN queue first ON first.fn = late.fn "
+        "AND first.waits = late.lane WHERE late.state = 0 AND late.actor = 0 "
+        "AND late.reported <> 3 AND first.state = 3 AND first.ready_at < late.ready_at" } },
+};
+
+/* No lane was ever larger than the larger of its function's limits. */
+static void limits(struct sim *s)
+{
+    static const struct sql q = {
+        "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM queue "
+        "WHERE fn = $1 AND lane <> 0 AND state = 1 GROUP BY lane) t"
+    };
+
+    for (int i = 0; i < SIM_FNS && !s->failed; i++) {
+        int64_t most = sim_limits[i][0] > sim_limits[i][1] ? sim_limits[i][0] : sim_limits[i][1];
+        int64_t n = sim_limits[i][0] == 0 || sim_limits[i][1] == 0
+                        ? 0
+                        : rows_number(s, &q, ARGS(DB_INT(s->fns[i].key)));
+
+        if (n > most)
+            violation(s, "%lld runs in a lane of %lld", (long long)n, (long long)most);
+    }
+}
+
+void check_flow(struct sim *s)
+{
+    for (size_t i = 0; i < COUNT_OF(nothings) && !s->failed; i++) {
+        int64_t n = rows_number(s, &nothings[i].q, ARGS_NONE);
+
+        if (n != 0)
+            violation(s, "%lld %s", (long long)n, nothings[i].what);
+    }
+    if (!s->failed)
+        limits(s);
+}
+
+void check_flow_end(struct sim *s)
+{
+    static const struct sql used = { "SELECT count(*) FROM lanes WHERE admitted + waiting > 0" };
+
+    if (rows_number(s, &used, ARGS_NONE) != 0)
+        violation(s, "a slot is left behind");
+}
