@@ -4,8 +4,9 @@
 static const struct sm_row run_rows[RUN_STATUS_COUNT] = {
     [RUN_PENDING] = { "pending", SM_TO(RUN_RUNNING) | SM_TO(RUN_CANCELLED), SM_START },
     /* back to pending: a claim that was not delivered, a wait that is over before it began */
+    /* to running: a resumed run says so before a worker has it */
     [RUN_RUNNING] = { "running",
-                      SM_TO(RUN_COMPLETED) | SM_TO(RUN_FAILED) | SM_TO(RUN_WAITING) |
+                      SM_TO(RUN_RUNNING) | SM_TO(RUN_COMPLETED) | SM_TO(RUN_FAILED) | SM_TO(RUN_WAITING) |
                           SM_TO(RUN_PAUSED) | SM_TO(RUN_PENDING) | SM_TO(RUN_CANCELLED),
                       0 },
     [RUN_WAITING] = { "waiting", SM_TO(RUN_PENDING) | SM_TO(RUN_RUNNING) | SM_TO(RUN_CANCELLED),
@@ -26,13 +27,14 @@ static const struct sm_row run_rows[RUN_STATUS_COUNT] = {
 static const struct sm_row step_rows[STEP_STATUS_COUNT] = {
     [STEP_PENDING] = { "pending", STEP_OPEN_TO, SM_START },
     [STEP_RUNNING] = { "running", STEP_OPEN_TO, SM_START },
-    [STEP_COMPLETED] = { "completed", 0, SM_START | SM_FINAL },
-    [STEP_FAILED] = { "failed", STEP_OPEN_TO, SM_START },
+    /* to pending: a run was resumed from this step or an earlier one */
+    [STEP_COMPLETED] = { "completed", SM_TO(STEP_PENDING), SM_START | SM_FINAL },
+    [STEP_FAILED] = { "failed", STEP_OPEN_TO | SM_TO(STEP_PENDING), SM_START },
     [STEP_SLEEPING] = { "sleeping", SM_TO(STEP_COMPLETED) | SM_TO(STEP_FAILED), SM_START },
     [STEP_WAITING] = { "waiting",
                        SM_TO(STEP_COMPLETED) | SM_TO(STEP_FAILED) | SM_TO(STEP_TIMED_OUT),
                        SM_START },
-    [STEP_TIMED_OUT] = { "timed_out", STEP_OPEN_TO, 0 },
+    [STEP_TIMED_OUT] = { "timed_out", STEP_OPEN_TO | SM_TO(STEP_PENDING), 0 },
 };
 
 static const struct sm_row job_rows[JOB_LANED + 1] = {

@@ -79,20 +79,35 @@ err_t store_queue_add(struct ctx *c, const struct job *job)
         NULL);
 }
 
-err_t store_queue_get(struct ctx *c, int64_t run_id, struct job *out, bool *found)
+static err_t job_get(struct ctx *c, const struct sql *q, int64_t run_id, struct job *out,
+                     bool *found)
 {
-    static const struct sql q = { "SELECT " JOB_COLS
-                                  " FROM queue WHERE run_id = $1 AND env = $env {for_update}" };
     struct db_rows r;
     bool hit;
 
-    TRY(db_query(c, &q, ARGS(DB_INT(run_id)), &r));
+    TRY(db_query(c, q, ARGS(DB_INT(run_id)), &r));
     hit = db_row(&r);
     if (hit)
         job_read(&r, out);
     TRY(db_end(&r));
     *found = hit;
     return ERR_OK;
+}
+
+err_t store_queue_get(struct ctx *c, int64_t run_id, struct job *out, bool *found)
+{
+    static const struct sql q = { "SELECT " JOB_COLS
+                                  " FROM queue WHERE run_id = $1 AND env = $env {for_update}" };
+
+    return job_get(c, &q, run_id, out, found);
+}
+
+err_t store_queue_peek(struct ctx *c, int64_t run_id, struct job *out, bool *found)
+{
+    static const struct sql q = { "SELECT " JOB_COLS
+                                  " FROM queue WHERE run_id = $1 AND env = $env" };
+
+    return job_get(c, &q, run_id, out, found);
 }
 
 err_t store_queue_put(struct ctx *c, const struct job *job)

@@ -7,6 +7,8 @@
 NODISCARD err_t store_queue_add(struct ctx *c, const struct job *job);
 /* Locks the row where there are several writers. *found is false when the run is not open. */
 NODISCARD err_t store_queue_get(struct ctx *c, int64_t run_id, struct job *out, bool *found);
+/* The same for a reader: locks nothing. */
+NODISCARD err_t store_queue_peek(struct ctx *c, int64_t run_id, struct job *out, bool *found);
 NODISCARD err_t store_queue_put(struct ctx *c, const struct job *job);
 NODISCARD err_t store_queue_del(struct ctx *c, int64_t run_id);
 /* An ack in one statement: writes the lease if the segment is claimed by this fence; else *done is

@@ -215,19 +215,34 @@ err_t store_step_list(struct ctx *c, int64_t run_id, enum step_status status, st
     return ERR_OK;
 }
 
-err_t store_step_open(struct ctx *c, int64_t run_id, struct step **out, size_t *n)
+static err_t heads_read(struct ctx *c, const struct sql *q, int64_t run_id, struct step **out,
+                        size_t *n)
 {
-    static const struct sql q = { "SELECT " STEP_HEAD " FROM steps WHERE run_id = $1 "
-                                  "AND env = $env AND status IN (1, 2, 5, 6) "
-                                  "ORDER BY sequence, id" };
     struct rows_of rows = ROWS_OF(struct step);
     struct db_rows r;
 
-    TRY(db_query(c, &q, ARGS(DB_INT(run_id)), &r));
+    TRY(db_query(c, q, ARGS(DB_INT(run_id)), &r));
     while (db_row(&r))
         head_read(&r, rows_next(c, &rows));
     TRY(db_end(&r));
     *out = rows.items;
     *n = rows.n;
     return ERR_OK;
+}
+
+err_t store_step_heads(struct ctx *c, int64_t run_id, struct step **out, size_t *n)
+{
+    static const struct sql q = { "SELECT " STEP_HEAD " FROM steps WHERE run_id = $1 "
+                                  "AND env = $env ORDER BY sequence, id" };
+
+    return heads_read(c, &q, run_id, out, n);
+}
+
+err_t store_step_open(struct ctx *c, int64_t run_id, struct step **out, size_t *n)
+{
+    static const struct sql q = { "SELECT " STEP_HEAD " FROM steps WHERE run_id = $1 "
+                                  "AND env = $env AND status IN (1, 2, 5, 6) "
+                                  "ORDER BY sequence, id" };
+
+    return heads_read(c, &q, run_id, out, n);
 }

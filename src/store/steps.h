@@ -23,5 +23,7 @@ NODISCARD err_t store_step_status(struct ctx *c, const struct step *s);
 /* Whole rows in sequence order; only those with this status, or all when it is 0. */
 NODISCARD err_t store_step_list(struct ctx *c, int64_t run_id, enum step_status status,
                                 struct step **out, size_t *n);
+/* All steps of a run in sequence order, without payloads. */
+NODISCARD err_t store_step_heads(struct ctx *c, int64_t run_id, struct step **out, size_t *n);
 /* Steps that have not ended, without payloads. */
 NODISCARD err_t store_step_open(struct ctx *c, int64_t run_id, struct step **out, size_t *n);

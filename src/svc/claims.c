@@ -12,6 +12,7 @@
 #include "store/steps.h"
 #include "store/workers.h"
 #include "svc/app.h"
+#include "svc/audit.h"
 #include "svc/batch.h"
 #include "svc/flow.h"
 #include "svc/holder.h"
@@ -123,13 +124,14 @@ static err_t claim_one(struct ctx *c, const struct worker *w, const struct job *
     struct run_move move = { 0 };
 
     k.run = (struct run){
-        .id = ready->run_id, .fn = ready->fn, .status = RUN_PENDING, .worker = w->id
+        .id = ready->run_id, .fn = ready->fn, .status = job_run_status(ready), .worker = w->id
     };
     TRY(run_claim(c, &k.run, &k.job, w->key, c->now_ms + app_of(c)->lease_claim_ms, &move));
     TRY(store_queue_put(c, &k.job));
     TRY(flow_claimed(c, &k.job, w->key));
     TRY(store_run_claimed(c, &k.run, move.from));
     TRY(message_run(c, TOPIC_RUN_UPDATED, &k.run));
+    TRY(audit_run(c, &k.run, &k.job, move.from, S("dispatched")));
     svc_count_run(c, k.run.fn, (int64_t)move.from, (int64_t)k.run.status);
     *out = k;
     return ERR_OK;

@@ -8,6 +8,7 @@
 #include "store/idempotency.h"
 #include "store/queue.h"
 #include "store/runs.h"
+#include "svc/audit.h"
 #include "svc/batch.h"
 #include "svc/debounce.h"
 #include "svc/events.h"
@@ -239,9 +240,11 @@ static err_t run_start(struct ctx *c, const struct function *f, const struct eve
         TRY(waits_add_cancels(c, f, e, run->id, &any));
     if (any)
         job->watch |= WATCH_ROWS;
+    job->watch |= audit_watch(run->recording);
     TRY(store_run_add(c, run));
     TRY(store_queue_add(c, job));
     TRY(message_run(c, TOPIC_RUN_CREATED, run));
+    TRY(audit_created(c, run));
     svc_count(c, run->fn, RUN_PENDING, 1);
     flow_signal(c, job);
     return ERR_OK;

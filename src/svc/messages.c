@@ -3,6 +3,7 @@
 
 #include "base/crypto.h"
 #include "store/log.h"
+#include "svc/audit.h"
 #include "svc/batch_priv.h"
 #include "svc/records.h"
 
@@ -128,7 +129,8 @@ err_t message_step(struct ctx *c, enum step_topic t, const struct step *step, in
     put_u64(&b->records, (uint64_t)step->run_id);
     put_varint(&b->records, (uint64_t)fn);
     filter_run(b, step->run_id);
-    return record_end(c, b);
+    TRY(record_end(c, b));
+    return audit_step(c, t, step);
 }
 
 err_t message_entity(struct ctx *c, enum entity_topic t, str_t id)
@@ -215,7 +217,7 @@ static bool record_body(struct record_reader *r, struct record *out)
                get_byte(r, &out->status) && get_byte(r, &out->pause_reason) &&
                get_u64(r, &out->id) && get_varint(r, &out->fn) && get_text(r, &out->text);
     case RECORD_STEP:
-        return get_byte(r, &out->topic) && out->topic <= TOPIC_STEP_TIMED_OUT &&
+        return get_byte(r, &out->topic) && out->topic <= TOPIC_STEP_INJECTED &&
                get_byte(r, &out->status) && get_u64(r, &out->id) && get_u64(r, &out->run) &&
                get_varint(r, &out->fn);
     case RECORD_ENTITY:

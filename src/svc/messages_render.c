@@ -50,6 +50,8 @@ str_t step_topic_word(enum step_topic t)
         return S("patched");
     case TOPIC_STEP_TIMED_OUT:
         return S("timed_out");
+    case TOPIC_STEP_INJECTED:
+        return S("injected");
     }
     return S("?");
 }

@@ -4,6 +4,7 @@
 #include "store/queue.h"
 #include "store/runs.h"
 #include "store/timers.h"
+#include "svc/audit.h"
 #include "svc/batch.h"
 #include "svc/children.h"
 #include "svc/flow.h"
@@ -59,6 +60,7 @@ static err_t move_announce(struct ctx *c, const struct run *run, const struct jo
         TRY(timer_set(c, &m->timer));
     if (topic_of(run->status, &topic))
         TRY(message_run_note(c, topic, run, note));
+    TRY(audit_run(c, run, job, m->from, STR_NULL));
     svc_count_run(c, run->fn, (int64_t)m->from, (int64_t)run->status);
     if (m->ready)
         flow_signal(c, job);

@@ -5,11 +5,13 @@
 
 #include "engine/match.h"
 #include "engine/run.h"
+#include "engine/schedule.h"
 #include "store/breakers.h"
 #include "store/queue.h"
 #include "store/runs.h"
 #include "store/workers.h"
 #include "svc/app.h"
+#include "svc/audit.h"
 #include "svc/batch.h"
 #include "svc/flow.h"
 #include "svc/messages.h"
@@ -20,8 +22,8 @@
 
 #define BREAKERS_EVERY_MS 60000
 
-/* Who holds a run that was sent. A SQLite file has one process; the nodes of a cluster must not take
- * each other's. */
+/* Who holds a run that was sent. A SQLite file has one process; the nodes of a cluster must not
+ * take each other's. */
 static int64_t holder(struct ctx *c)
 {
     const struct app *app = app_of(c);
@@ -63,17 +65,19 @@ static err_t claim_one(struct ctx *c, const struct job *ready, struct claim *out
     struct claim k = { .job = *ready };
     struct run_move move = { 0 };
 
-    k.run = (struct run){ .id = ready->run_id, .fn = ready->fn, .status = RUN_PENDING };
+    k.run = (struct run){ .id = ready->run_id, .fn = ready->fn, .status = job_run_status(ready) };
     TRY(run_claim(c, &k.run, &k.job, holder(c), c->now_ms + app_of(c)->push_stale_ms, &move));
     TRY(store_queue_put(c, &k.job));
     TRY(store_run_claimed(c, &k.run, move.from));
     TRY(message_run(c, TOPIC_RUN_UPDATED, &k.run));
+    TRY(audit_run(c, &k.run, &k.job, move.from, S("dispatched")));
     svc_count_run(c, k.run.fn, (int64_t)move.from, (int64_t)k.run.status);
     *out = k;
     return ERR_OK;
 }
 
-/* How many may go, at most *room. A breaker that is not closed is locked: one node gets the probe. */
+/* How many may go, at most *room. A breaker that is not closed is locked: one node gets the probe.
+ */
 static err_t breaker_room(struct ctx *c, int64_t fn, str_t endpoint, int64_t *room,
                           struct breaker *b)
 {
@@ -174,24 +178,23 @@ static err_t give_back(struct ctx *c, int64_t run_id)
     return run_moved_light(c, &run, &job, &move);
 }
 
-err_t svc_push_recover(struct ctx *c, int64_t *after, bool *more)
+err_t svc_push_recover(struct ctx *c, bool *more)
 {
     int64_t *ids = NULL, *envs = NULL;
     size_t n = 0;
 
-    TRY(store_push_held(c, holder(c), *after, UPKEEP_SLICE, &ids, &envs, &n));
+    TRY(store_push_held(c, holder(c), UPKEEP_SLICE, &ids, &envs, &n));
     for (size_t i = 0; i < n; i++) {
         c->env = envs[i];
         TRY(give_back(c, ids[i]));
     }
     c->env = 0;
     *more = n > 0;
-    if (n > 0)
-        *after = ids[n - 1];
     return ERR_OK;
 }
 
-/* ---- breakers that nobody needs ---------------------------------------------------------------- */
+/* ---- breakers that nobody needs ----------------------------------------------------------------
+ */
 
 err_t svc_breakers_expire(struct ctx *c, int64_t *next_due)
 {

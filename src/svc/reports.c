@@ -2,7 +2,7 @@
  * 5 and 6). */
 #include "engine/match.h"
 #include "engine/retry.h"
-#include "engine/run.h"
+#include "engine/operator.h"
 #include "engine/step.h"
 #include "store/queue.h"
 #include "store/steps.h"
@@ -186,6 +186,20 @@ static err_t report_final(struct ctx *c, struct held *h, const struct report *in
         must(false);
     }
     move.from = h->from;
+    run_hold(c, &h->run, &h->job, &move);
+    return run_moved(c, &h->run, &h->job, &move, STR_NULL);
+}
+
+/* An operator's pause takes the run from its worker behind the steps of a progress report. */
+static err_t report_held(struct ctx *c, struct held *h)
+{
+    struct run_move move = { 0 };
+
+    TRY(job_hold_run(c, h));
+    if (h->verdict == FENCE_REVIVE)
+        TRY(run_revive(c, &h->run, &h->job, c->now_ms, &move));
+    move = (struct run_move){ .from = h->from };
+    run_hold(c, &h->run, &h->job, &move);
     return run_moved(c, &h->run, &h->job, &move, STR_NULL);
 }
 
@@ -204,6 +218,8 @@ err_t svc_job_report(struct ctx *c, str_t worker_id, str_t job_id, const struct 
     if (h.verdict == FENCE_REPEATED)
         return ERR_OK;
     TRY(steps_store(c, &h.job, in));
+    if (in->kind == REPORT_PROGRESS && (h.job.watch & WATCH_PAUSE) != 0)
+        return report_held(c, &h);
     return in->kind == REPORT_PROGRESS ? report_progress(c, &h) : report_final(c, &h, in);
 }
 

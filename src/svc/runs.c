@@ -9,6 +9,7 @@
 #include "store/queue.h"
 #include "store/runs.h"
 #include "store/steps.h"
+#include "svc/audit.h"
 #include "svc/messages.h"
 #include "svc/moves.h"
 #include "svc/registry.h"
@@ -138,6 +139,9 @@ static err_t cancel_open(struct ctx *c, struct run *run, struct job *job, str_t 
 {
     struct run_move move = { 0 };
 
+    audit_told(c, job);
+    if (job->state == JOB_CLAIMED)
+        signal_add(c, SIG_WORKER, job->worker);
     TRY(run_cancel(c, run, job, cause, &move));
     TRY(steps_cancel(c, run));
     return run_moved(c, run, job, &move, note);

@@ -1,7 +1,7 @@
 /* Timers, leases and workers: what happens because time passes. */
 #include "svc/upkeep.h"
 
-#include "engine/run.h"
+#include "engine/operator.h"
 #include "engine/step.h"
 #include "store/queue.h"
 #include "store/runs.h"
@@ -9,6 +9,7 @@
 #include "store/timers.h"
 #include "store/workers.h"
 #include "svc/app.h"
+#include "svc/audit.h"
 #include "svc/children.h"
 #include "svc/flow.h"
 #include "svc/messages.h"
@@ -72,7 +73,10 @@ static err_t timer_fire(struct ctx *c, const struct timer *t)
     TRY(store_queue_get(c, t->run_id, &job, &open));
     if (!open || !run_timer_wanted(&job, t))
         return ERR_OK;
+    audit_told(c, &job);
     TRY(store_run_get(c, t->run_id, &run));
+    if (run_held(&run)) /* the end of a sleep is noted, but only a resume goes on */
+        return t->kind == TIMER_SLEEP ? sleep_over(c, &run, t->step) : ERR_OK;
     if (t->kind != TIMER_RETRY && t->kind != TIMER_GRACE && !run_waits_for(&run, &job, t->step))
         return ERR_OK;
     return timer_act(c, t, &run, &job);
