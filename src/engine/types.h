@@ -159,6 +159,7 @@ struct worker {
     str_t labels; /* JSON object */
     str_t sdk, runtime;
     int64_t transport; /* 1 rest, 2 stream */
+    int64_t session;   /* the stream that registered it last, 0: none */
     int64_t registered_at, last_seen;
 };
 
