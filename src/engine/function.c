@@ -33,15 +33,8 @@ static ptrdiff_t uses_secrets(const struct pb_register_function_request *in)
     return in->secrets_n > 0 ? 0 : -1;
 }
 
-static ptrdiff_t uses_push(const struct pb_register_function_request *in)
-{
-    return config_mode(in) == MODE_PUSH ? 0 : -1;
-}
-
 static const struct unbuilt unbuilts[] = {
     { "secrets", NULL, uses_secrets, "secrets are not supported by this release" },
-    { "preferredMode", NULL, uses_push,
-      "push mode is not supported by this release; leave endpointUrl empty to use pull mode" },
 };
 
 static err_t refuse_unbuilt(struct ctx *c, const struct pb_register_function_request *in)

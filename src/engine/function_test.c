@@ -95,9 +95,6 @@ static const struct {
     /* Not built yet. */
     { "{\"id\":\"a\",\"secrets\":[\"X\"]}", ERR_UNIMPLEMENTED,
       "secrets: secrets are not supported by this release" },
-    { "{\"id\":\"a\",\"endpointUrl\":\"http://127.0.0.1:3000/x\"}", ERR_UNIMPLEMENTED,
-      "preferredMode: push mode is not supported by this release; leave endpointUrl empty to use "
-      "pull mode" },
 };
 
 static void a_registration_is_refused_with_the_field(void **state)
@@ -149,6 +146,9 @@ static void the_mode_follows_the_endpoint(void **state)
     assert_int_equal(fn.mode, MODE_PULL);
     fn = made(f, "{\"id\":\"a\",\"mode\":\"push\"}");
     assert_int_equal(fn.mode, MODE_PULL);
+    fn = made(f, "{\"id\":\"a\",\"endpointUrl\":\"http://127.0.0.1:3000/x\"}");
+    assert_int_equal(fn.mode, MODE_PUSH);
+    assert_str(fn.endpoint, "http://127.0.0.1:3000/x");
 }
 
 static const struct {

@@ -4,7 +4,8 @@
 #include "db/db.h"
 #include "store/rows.h"
 
-#define COLS "fn, endpoint_hash, env, endpoint, state, failures, last_failure, until, probe, updated_at"
+#define COLS                                                                                       \
+    "fn, endpoint_hash, env, endpoint, state, failures, last_failure, until, probe, updated_at"
 
 static void breaker_read(const struct db_rows *r, struct breaker *out)
 {
@@ -60,7 +61,8 @@ err_t store_breaker_list(struct ctx *c, int64_t limit, struct breaker **out, siz
 {
     static const struct sql of_env = { "SELECT " COLS " FROM breakers WHERE env = $env "
                                        "ORDER BY fn, endpoint LIMIT $1" };
-    static const struct sql all = { "SELECT " COLS " FROM breakers ORDER BY fn, endpoint LIMIT $1" };
+    static const struct sql all = { "SELECT " COLS
+                                    " FROM breakers ORDER BY fn, endpoint LIMIT $1" };
     struct rows_of rows = ROWS_OF(struct breaker);
     struct db_rows r;
 
@@ -109,13 +111,13 @@ err_t store_push_functions(struct ctx *c, int64_t **fns, int64_t **envs, size_t 
     return pairs(c, &r, fns, envs, n);
 }
 
-err_t store_push_held(struct ctx *c, int64_t holder, int64_t after, int64_t limit,
-                      int64_t **run_ids, int64_t **envs, size_t *n)
+err_t store_push_held(struct ctx *c, int64_t holder, int64_t limit, int64_t **run_ids,
+                      int64_t **envs, size_t *n)
 {
     static const struct sql q = { "SELECT run_id, env FROM queue WHERE worker = $1 AND state = 1 "
-                                  "AND run_id > $2 ORDER BY run_id LIMIT $3" };
+                                  "ORDER BY run_id LIMIT $2" };
     struct db_rows r;
 
-    TRY(db_query(c, &q, ARGS(DB_INT(holder), DB_INT(after), DB_INT(limit)), &r));
+    TRY(db_query(c, &q, ARGS(DB_INT(holder), DB_INT(limit)), &r));
     return pairs(c, &r, run_ids, envs, n);
 }

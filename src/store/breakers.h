@@ -15,6 +15,6 @@ NODISCARD err_t store_breaker_expire(struct ctx *c, int64_t before, int64_t limi
 
 /* Push functions of every environment that are not deleted. */
 NODISCARD err_t store_push_functions(struct ctx *c, int64_t **fns, int64_t **envs, size_t *n);
-/* Claimed jobs of a holder in every environment, after run id after; envs beside them. */
-NODISCARD err_t store_push_held(struct ctx *c, int64_t holder, int64_t after, int64_t limit,
-                                int64_t **run_ids, int64_t **envs, size_t *n);
+/* Claimed jobs of a holder in every environment; envs beside them. */
+NODISCARD err_t store_push_held(struct ctx *c, int64_t holder, int64_t limit, int64_t **run_ids,
+                                int64_t **envs, size_t *n);

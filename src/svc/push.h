@@ -33,9 +33,9 @@ struct push_outcome {
  * cancelled, or sent again) is dropped. ERR_INVALID: the answer was none; nothing was written. */
 NODISCARD err_t svc_push_report(struct ctx *c, const struct push_outcome *in);
 
-/* WRITE. A slice of what an earlier process had sent: ready again. *after: where to go on, 0 at
- * first; *more is false behind the last. */
-NODISCARD err_t svc_push_recover(struct ctx *c, int64_t *after, bool *more);
+/* WRITE. A slice of what an earlier process had sent: ready again. *more is false when
+ * there was nothing. */
+NODISCARD err_t svc_push_recover(struct ctx *c, bool *more);
 
 /* In a change of a function: dispatchers look again. */
 void push_function_changed(struct ctx *c, const struct function *f);
