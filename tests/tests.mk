@@ -2,6 +2,9 @@
 E2E := $(wildcard tests/e2e/*.test.mjs)
 NODE := $(shell command -v node 2>/dev/null)
 E2E_FLAGS := --test --test-concurrency=2
+# Each suite ends within this many seconds, whatever hangs.
+E2E_S ?= 900
+e2e_run = timeout -k 10 $(E2E_S) $(NODE) $(E2E_FLAGS) $(E2E)
 
 .PHONY: test e2e
 test: check-quick unit fuzz-replay unit-sdk golden e2e test-pg tests-system
@@ -13,7 +16,7 @@ check-quick: check-format check-layers check-lengths check-banned check-contract
 
 e2e: $(BUILD)/ironflow-san
 	@echo "E2E     sqlite"
-	@IRONFLOW_BIN=$(BUILD)/ironflow-san $(NODE) $(E2E_FLAGS) $(E2E)
+	@IRONFLOW_BIN=$(BUILD)/ironflow-san $(e2e_run)
 
 # A private PostgreSQL for the unit, contract and end-to-end suites, stopped whatever happens.
 .PHONY: test-pg
@@ -21,12 +24,12 @@ test-pg: $(BUILD)/ironflow-san $(patsubst src/%.c,$(BUILD)/san/unit/%,$(filter s
 	@set -e; dir=$$(mktemp -d); trap 'sh tests/lib/pg.sh stop $$dir; rm -rf $$dir' EXIT INT TERM; \
 	url=$$(sh tests/lib/pg.sh start $$dir); export IRONFLOW_TEST_PG_URL="$$url"; \
 	for t in $(filter %_test,$^); do echo "TEST    $$t (postgresql)"; $$t; done; \
-	echo "E2E     postgresql"; IRONFLOW_BIN=$(BUILD)/ironflow-san $(NODE) $(E2E_FLAGS) $(E2E)
+	echo "E2E     postgresql"; IRONFLOW_BIN=$(BUILD)/ironflow-san $(e2e_run)
 
 # Data races: the threaded folders under the thread sanitizer, then the whole server.
 .PHONY: tsan
 tsan: tsan-base tsan-rt tsan-http tsan-db tsan-txn tsan-svc $(BUILD)/ironflow-tsan
-	@IRONFLOW_BIN=$(BUILD)/ironflow-tsan TSAN_OPTIONS=halt_on_error=1 $(NODE) $(E2E_FLAGS) $(E2E)
+	@IRONFLOW_BIN=$(BUILD)/ironflow-tsan TSAN_OPTIONS=halt_on_error=1 $(e2e_run)
 
 # Crash, power loss and simulation: tests/<kind>/<kind>.mk add themselves.
 .PHONY: tests-system

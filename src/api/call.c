@@ -96,6 +96,7 @@ static err_t run_route(struct ctx *c, struct api_call *a)
     a->state = NULL;
     a->emitted_n = 0;
     a->log_msg = NULL;
+    a->kept = NULL;
     if (a->out)
         memset(a->out, 0, pb_size(a->out_desc));
     else if (a->out_desc)
@@ -141,6 +142,10 @@ static void api_done(struct call *call)
     if (a->ep->route->flags & ROUTE_HELD)
         held_remove(a);
     a->req->on_gone = NULL;
+    /* the first phase is durable once the call has gone on to another function */
+    if (call->result == ERR_DEADLINE && a->kept && call->run != api_run)
+        err_ignore(err_set(&call->ctx, ERR_DEADLINE, "the deadline ended the wait; %s", a->kept),
+                   "it is the result already");
     api_finish(a, call->result);
 }
 
@@ -173,7 +178,7 @@ static void submit(struct api_call *a, enum call_kind kind, err_t (*run)(struct 
 }
 
 /* "Bearer <value>", the query on the WebSocket path, the dashboard's cookie: the first that is
- * there. */
+ * there. Another scheme is no credential, whatever follows it. */
 static str_t bearer_of(struct ctx *c, const struct api_call *a)
 {
     str_t h = a->head.authorization, rest = a->head.cookie, item, name, token;
@@ -181,7 +186,7 @@ static str_t bearer_of(struct ctx *c, const struct api_call *a)
     if (h.n > 7 && str_eq_nocase(str_slice(h, 0, 7), S("bearer ")))
         return str_trim(str_slice(h, 7, h.n));
     if (h.n > 0)
-        return h;
+        return STR_NULL;
     if (str_eq(a->req->path, S("/ws")) && api_query(c, a, S("token"), &token))
         return token;
     while (str_cut(&rest, ';', &item)) {
@@ -264,7 +269,7 @@ void api_handle(struct http_req *req, void *arg)
     }
     router_find(api->router, m, req->path, &a->match);
     a->ep = a->match.ep ? a->match.ep : &api->unknown;
-    if (!a->match.ep && !is_protected(req->path)) {
+    if (!a->match.ep && (a->match.open || !is_protected(req->path))) {
         api_finish(a, unserved(c, a));
         return;
     }

@@ -33,6 +33,7 @@ struct api_call {
     void *state;          /* the handler's, between its phases */
     const str_t *emitted; /* names of the events that the call stores, for the metrics */
     size_t emitted_n;
+    const char *kept;    /* what is stored when the deadline ends the wait that follows, or NULL */
     const char *log_msg; /* a line for the log once the call's work is kept, or NULL */
     const char *log_fields;
 

@@ -95,15 +95,16 @@ static err_t decode_text(struct ctx *c, struct api_call *a, str_t text, void *ms
 /* The message of a Connect GET. */
 static err_t connect_get(struct ctx *c, struct api_call *a, void *msg)
 {
-    str_t encoding = S("json"), base64 = STR_NULL, compression = STR_NULL, text = STR_NULL, v;
+    str_t encoding = STR_NULL, base64 = STR_NULL, compression = STR_NULL, text = STR_NULL, v;
 
     if (api_query(c, a, S("connect"), &v) && !str_eq(v, S("v1")))
         return err_set(c, ERR_INVALID, "connect: expected v1");
-    (void)api_query(c, a, S("encoding"), &encoding);
     (void)api_query(c, a, S("base64"), &base64);
     (void)api_query(c, a, S("compression"), &compression);
     if (!identity(compression))
         return err_set(c, ERR_UNIMPLEMENTED, "compression: only identity is supported");
+    if (!api_query(c, a, S("encoding"), &encoding))
+        return err_set(c, ERR_INVALID, "encoding: required, json or proto");
     a->binary = str_eq(encoding, S("proto"));
     if (!a->binary && !str_eq(encoding, S("json")))
         return err_set(c, ERR_INVALID, "encoding: expected json or proto");

@@ -171,7 +171,11 @@ static void connect_get_carries_the_message_in_the_query(void **state)
     assert_int_equal(decode("GET", GET_RUN, "encoding=xml&message=a", "", ""), ERR_INVALID);
     assert_int_equal(decode("GET", GET_RUN, "message=%7B%7D&compression=gzip", "", ""),
                      ERR_UNIMPLEMENTED);
-    assert_int_equal(decode("GET", GET_RUN, "message=***&base64=1", "", ""), ERR_INVALID);
+    assert_int_equal(decode("GET", GET_RUN, "encoding=json&message=***&base64=1", "", ""),
+                     ERR_INVALID);
+    assert_true(str_starts(why(), S("message:")));
+    assert_int_equal(decode("GET", GET_RUN, "message=%7B%7D", "", ""), ERR_INVALID);
+    assert_true(str_starts(why(), S("encoding:")));
 }
 
 static int start(void **state)

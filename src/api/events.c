@@ -157,6 +157,8 @@ err_t api_event_sync(struct ctx *c, struct api_call *a)
         return ERR_OK;
     w->deadline_ms = a->arrived_ms + wait_ms;
     a->state = w;
+    a->kept = str_z(c->arena, str_printf(c->arena, "event " STR_FMT " is stored and its runs go on",
+                                         STR_ARG(out->event_id)));
     return txn_next(c, CALL_READ, sync_wait);
 }
 

@@ -240,5 +240,7 @@ err_t api_function_invoke_sync(struct ctx *c, struct api_call *a)
     TRY(invoke(c, a, in->function_id, &emit, &e));
     *w = (struct invoke_wait){ e.runs[0], a->arrived_ms + wait_ms };
     a->state = w;
+    a->kept = str_z(c->arena, str_printf(c->arena, "run " STR_FMT " is stored and goes on",
+                                         STR_ARG(api_id(c, ID_RUN, w->run))));
     return txn_next(c, CALL_READ, invoke_wait);
 }

@@ -8,6 +8,7 @@
 struct leaf {
     const struct endpoint *by_method[METHOD_COUNT];
     unsigned allow;
+    bool open;
 };
 
 struct node {
@@ -49,6 +50,7 @@ static void leaf_add(struct leaf *l, const struct endpoint *ep)
     must(m != METHOD_COUNT && !l->by_method[m]);
     l->by_method[m] = ep;
     l->allow |= 1u << m;
+    l->open = l->open || (ep->route->flags & ROUTE_PUBLIC) != 0;
     if (ep->rpc && ep->rpc->get && ep->rpc->kind == PB_UNARY) {
         l->by_method[METHOD_GET] = ep;
         l->allow |= 1u << METHOD_GET;
@@ -182,6 +184,7 @@ size_t router_count(const struct router *r)
 static void take(const struct leaf *l, enum api_method m, struct route_match *out)
 {
     out->allow |= l->allow;
+    out->open = out->open || l->open;
     if (!out->ep && m != METHOD_COUNT)
         out->ep = l->by_method[m];
 }

@@ -39,6 +39,7 @@ const char *router_method_name(enum api_method m);
 struct route_match {
     const struct endpoint *ep;    /* NULL: nothing there, or not with this method */
     unsigned allow;               /* bits of the methods that the path has; 0: unknown path */
+    bool open;                    /* the path is public, with whatever method */
     str_t params[API_PARAMS_MAX]; /* as sent, still escaped */
 };
 /* Looks a path up (without query, as sent). */

@@ -31,7 +31,7 @@ const struct route routes[] = {
     { "GET", V1 "/runs/{id}", api_run_get, ROUTE_READ, 0, "runs:read", &pb_get_run_request_desc,
       &pb_run_desc, "runs.get", "Runs" },
     { "GET", V1 "/runs/{run_id}/steps", api_run_steps, ROUTE_READ, 0, "runs:read",
-      &pb_get_run_steps_request_desc, &pb_rest_step_list_desc, "runs.steps", "Runs" },
+      &pb_rest_list_steps_query_desc, &pb_rest_step_list_desc, "runs.steps", "Runs" },
     { "POST", V1 "/runs/{id}/cancel", api_run_cancel, ROUTE_WRITE, ROUTE_BOTH, "runs:cancel",
       &pb_cancel_run_request_desc, &pb_run_desc, "runs.cancel", "Runs" },
     /* workers */

@@ -5,6 +5,8 @@
 #include "api/handlers.h"
 
 enum { LIST_DEFAULT = 50, LIST_MAX = 1000 };
+/* The most that the payloads of one answer with steps may hold. */
+#define STEPS_BYTES_MAX ((size_t)128 << 20)
 
 err_t api_run_get(struct ctx *c, struct api_call *a)
 {
@@ -82,22 +84,19 @@ err_t api_run_list_rpc(struct ctx *c, struct api_call *a)
     return runs_out(c, runs, out->runs_n, &out->runs);
 }
 
-static err_t steps_of(struct ctx *c, const struct api_call *a, struct step **out, size_t *n)
-{
-    const struct pb_get_run_steps_request *in = a->in;
-    int64_t id = 0;
-
-    TRY(api_id_parse(c, ID_RUN, "run", in->run_id, &id));
-    return svc_run_steps(c, id, out, n);
-}
-
 err_t api_run_steps(struct ctx *c, struct api_call *a)
 {
+    const struct pb_rest_list_steps_query *in = a->in;
     struct pb_rest_step_list *out = a->out;
+    struct step_filter range = { .bytes_max = STEPS_BYTES_MAX };
     struct step *steps = NULL;
+    int64_t id = 0;
     size_t n = 0;
 
-    TRY(steps_of(c, a, &steps, &n));
+    TRY(api_id_parse(c, ID_RUN, "run", in->run_id, &id));
+    TRY(api_limit(c, "limit", in->limit, 0, INT32_MAX, &range.limit));
+    TRY(api_limit(c, "offset", in->offset, 0, INT32_MAX, &range.offset));
+    TRY(svc_run_steps(c, id, &range, &steps, &n));
     out->steps = NEW_N(c->arena, struct pb_rest_step, n + 1);
     for (size_t i = 0; i < n; i++) {
         const struct step *s = &steps[i];
@@ -171,11 +170,15 @@ static void step_out(struct ctx *c, const struct step *s, struct pb_step *out)
 
 err_t api_run_steps_rpc(struct ctx *c, struct api_call *a)
 {
+    const struct pb_get_run_steps_request *in = a->in;
     struct pb_get_run_steps_response *out = a->out;
+    struct step_filter range = { .bytes_max = STEPS_BYTES_MAX };
     struct step *steps = NULL;
+    int64_t id = 0;
     size_t n = 0;
 
-    TRY(steps_of(c, a, &steps, &n));
+    TRY(api_id_parse(c, ID_RUN, "run", in->run_id, &id));
+    TRY(svc_run_steps(c, id, &range, &steps, &n));
     out->steps = NEW_N(c->arena, struct pb_step, n + 1);
     for (size_t i = 0; i < n; i++)
         step_out(c, &steps[i], &out->steps[i]);

@@ -1,6 +1,7 @@
 /* Statements about our own code, the result attribute, and scope-bound cleanup. */
 #pragma once
 
+/* Says where must failed and aborts. */
 void must_fail(const char *file, int line, const char *expr) __attribute__((noreturn));
 
 /* States what only our own bug can break; stays on in release builds. Nothing that a client, a disk

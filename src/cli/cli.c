@@ -48,7 +48,8 @@ static int dispatch(struct cli *cli, int argc, char **argv)
 
     if (e != ERR_OK)
         return usage_error(cli, e);
-    logging_setup(cli);
+    if (!cli->cmd->own_log)
+        logging_setup(cli);
     if (help) {
         print_help(cli);
         return 0;

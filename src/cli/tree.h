@@ -32,6 +32,7 @@ struct cmd {
     const struct cmd *const *subs; /* NULL-terminated, or NULL */
     int (*run)(struct cli *cli);   /* exit code; NULL: only subcommands */
     bool hidden;                   /* works, but is not listed */
+    bool own_log;                  /* sets the log up by itself */
 };
 
 /* Environment variables as main read them; empty views where unset. */

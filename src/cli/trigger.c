@@ -13,8 +13,12 @@
 
 err_t trigger_read(struct cli *cli, struct trigger *t)
 {
+    int64_t wait_ms = cli_duration_ms(cli, "timeout");
+
     if (!str_is_utf8(t->event))
         return err_set(cli->c, ERR_INVALID, "the name is not valid UTF-8");
+    if (wait_ms < 1 || wait_ms > INT32_MAX)
+        return err_set(cli->c, ERR_INVALID, "--timeout must be between 1ms and 596h");
     TRY(input_data(cli, &t->data));
     return input_metadata(cli, &t->metadata);
 }
@@ -58,8 +62,6 @@ err_t trigger_sync(struct cli *cli, const struct trigger *t, str_t *out)
     struct buf b;
     struct json_out w = { .b = &b };
 
-    if (wait_ms < 1 || wait_ms > INT32_MAX)
-        return err_set(cli->c, ERR_INVALID, "--timeout must be between 1ms and 596h");
     buf_init_arena(&b, cli->c->arena, BODY_BYTES_MAX);
     json_open(&w, '{');
     json_key(&w, S("event"));

@@ -28,7 +28,7 @@ enum pg_type {
     PG_NUMERIC = 1700,
 };
 
-enum { PG_VERSION_MIN = 120000, STMT_NAME_MAX = 24 };
+enum { PG_VERSION_MIN = 120000, STMT_NAME_MAX = 24, TELL_EVERY_S = 10 };
 
 struct pg_db {
     struct db base;
@@ -47,6 +47,8 @@ struct pg_conn {
     struct db_conn base;
     PGconn *h;
     uint64_t names;
+    bool away;      /* the last attempt to connect again failed */
+    int64_t told_s; /* when the log was told last of an error that clients are not told */
 };
 
 /* Values in the form that libpq wants; the fixed-size ones live here. */
@@ -71,6 +73,10 @@ struct state_row {
     const char *text; /* NULL: the server's own */
 };
 
+/* All that clients are told of a server in trouble: where it is and what it is called is the
+ * operator's business and stands in the log. */
+static const char unavailable[] = "the database is unavailable";
+
 static const struct state_row states[] = {
     { "40001", ERR_RETRY, "the transaction lost a race" },
     { "40P01", ERR_RETRY, "the transaction lost a race" },
@@ -78,14 +84,14 @@ static const struct state_row states[] = {
     { "23505", ERR_EXISTS, NULL },
     { "22021", ERR_INVALID, "text contains a byte that the database cannot store" },
     { "53100", ERR_UNAVAILABLE, "the disk of the database is full" },
-    { "53", ERR_UNAVAILABLE, NULL },
+    { "53", ERR_UNAVAILABLE, unavailable },
     { "54000", ERR_TOO_LARGE, "a value is too large for the database" },
     { "57014", ERR_DEADLINE, "the statement was cancelled" },
-    { "57P", ERR_RETRY, NULL },
-    { "08", ERR_RETRY, NULL },
+    { "57P", ERR_RETRY, unavailable },
+    { "08", ERR_RETRY, unavailable },
     { "25006", ERR_UNAVAILABLE, "the database is read-only" },
-    { "58", ERR_UNAVAILABLE, NULL },
-    { "XX", ERR_UNAVAILABLE, NULL },
+    { "58", ERR_UNAVAILABLE, unavailable },
+    { "XX", ERR_UNAVAILABLE, unavailable },
 };
 
 static str_t first_line(const char *text)
@@ -95,6 +101,17 @@ static str_t first_line(const char *text)
 
     (void)str_cut(&rest, '\n', &line);
     return line;
+}
+
+/* Into the log, not for every statement of a bad time. */
+static void tell(struct pg_conn *k, const char *state, str_t why)
+{
+    int64_t now_s = clock_mono_ns() / 1000000000;
+
+    if (k->told_s != 0 && now_s - k->told_s < TELL_EVERY_S)
+        return;
+    k->told_s = now_s;
+    log_warn("the database has a problem", "state=%s error=\"" STR_FMT "\"", state, STR_ARG(why));
 }
 
 /* A statement that failed has ended the transaction, always. Nothing of it happened, so a lost
@@ -107,15 +124,18 @@ static err_t pg_error(struct ctx *c, struct pg_conn *k, const PGresult *r)
     k->base.tx.dead = true;
     if (state == NULL) {
         str_t why = first_line(PQerrorMessage(k->h));
-        if (PQstatus(k->h) == CONNECTION_BAD)
-            return err_set(c, ERR_RETRY, "the connection to the database was lost: " STR_FMT,
-                           STR_ARG(why));
+        if (PQstatus(k->h) == CONNECTION_BAD) {
+            tell(k, "none", why);
+            return err_set(c, ERR_RETRY, "%s", unavailable);
+        }
         return err_set(c, ERR_INTERNAL, "database: " STR_FMT, STR_ARG(why));
     }
     for (size_t i = 0; i < COUNT_OF(states); i++) {
         if (!str_starts(str_from(state), str_from(states[i].prefix)))
             continue;
         const char *text = states[i].text != NULL ? states[i].text : said;
+        if (text == unavailable)
+            tell(k, state, str_from(said != NULL ? said : "error"));
         return err_set(c, states[i].err, "%s", text != NULL ? text : state);
     }
     return err_set(c, ERR_INTERNAL, "database: %s (%s)", said != NULL ? said : "error", state);
@@ -576,8 +596,16 @@ static void pg_conn_close(struct db_conn *base)
 static err_t reconnect(struct ctx *c, struct pg_conn *k)
 {
     PGconn *h = NULL;
+    err_t e = connect_to(c, (const struct pg_db *)k->base.db, &h);
 
-    TRY(connect_to(c, (const struct pg_db *)k->base.db, &h));
+    if (e != ERR_OK) {
+        if (!k->away)
+            log_warn("the database cannot be reached", "error=\"" STR_FMT "\"",
+                     STR_ARG(err_text(c, e)));
+        k->away = true;
+        return err_set(c, ERR_UNAVAILABLE, "%s", unavailable);
+    }
+    k->away = false;
     stmts_clear(k);
     PQfinish(k->h);
     k->h = h;
@@ -609,7 +637,7 @@ static err_t pg_begin(struct ctx *c, struct db_conn *base, bool write)
     PQclear(r);
     /* Two losses in a row are no race: the server is going down. */
     if (e == ERR_RETRY)
-        return err_set(c, ERR_UNAVAILABLE, "the database is not available");
+        return err_set(c, ERR_UNAVAILABLE, "%s", unavailable);
     return e;
 }
 
@@ -634,7 +662,7 @@ static void pg_rollback(struct db_conn *base)
 static err_t lost_commit(struct ctx *c, const struct pg_conn *k)
 {
     if (k->base.tx.writes == 0)
-        return err_set(c, ERR_RETRY, "the connection to the database was lost");
+        return err_set(c, ERR_RETRY, "%s", unavailable);
     return err_set(c, ERR_UNCERTAIN, "the connection to the database was lost in COMMIT");
 }
 

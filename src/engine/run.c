@@ -255,15 +255,48 @@ err_t run_cancel(struct ctx *c, struct run *run, struct job *job, str_t cause, s
     return ERR_OK;
 }
 
+static bool has_text(str_t json, str_t name, str_t *out)
+{
+    return json_get(json, name, out) && json_type(*out) == JSON_STRING;
+}
+
+/* Everything that was reported, behind a message that was not. */
+static str_t error_named(struct ctx *c, str_t reported, bool coded)
+{
+    struct buf b;
+    struct json_out w = { .b = &b };
+
+    buf_init_arena(&b, c->arena, reported.n + 64);
+    json_open(&w, '{');
+    json_key(&w, S("message"));
+    json_put_str(&w, S("unknown error"));
+    if (!coded) {
+        json_key(&w, S("code"));
+        json_put_str(&w, S("ERROR"));
+    }
+    for (struct json_iter it = json_iter(reported); json_next(&it);) {
+        if (str_eq(it.key, S("message")) || (!coded && str_eq(it.key, S("code"))))
+            continue;
+        buf_printf(&b, ",\"" STR_FMT "\":" STR_FMT, STR_ARG(it.key), STR_ARG(it.value));
+    }
+    json_close(&w, '}');
+    return buf_str(&b);
+}
+
 str_t run_error_json(struct ctx *c, str_t reported)
 {
     struct buf b;
     struct json_out w = { .b = &b };
-    str_t message, text = S("unknown error");
+    str_t message = STR_NULL, code, text = S("unknown error");
 
     if (reported.n > 0) {
-        if (json_get(reported, S("message"), &message) && json_type(message) == JSON_STRING)
+        bool named = has_text(reported, S("message"), &message);
+        bool coded = has_text(reported, S("code"), &code) && code.n > 2;
+
+        if (named && message.n > 2)
             return reported;
+        if (named || coded)
+            return error_named(c, reported, coded);
         text = json_type(reported) == JSON_STRING ? json_scalar(c->arena, reported) : reported;
     }
     buf_init_arena(&b, c->arena, text.n * 6 + 64);

@@ -304,6 +304,16 @@ static void errors_always_have_a_message(void **state)
                "{\"message\":\"it \\\"broke\\\"\",\"code\":\"ERROR\"}");
     assert_str(run_error_json(&w->c, S("{\"message\":5}")),
                "{\"message\":\"{\\\"message\\\":5}\",\"code\":\"ERROR\"}");
+    assert_str(
+        run_error_json(&w->c, S("{\"code\":\"C\",\"details\":{\"a\":1},\"retryable\":false}")),
+        "{\"message\":\"unknown error\",\"code\":\"C\",\"details\":{\"a\":1},"
+        "\"retryable\":false}");
+    assert_str(run_error_json(&w->c, S("{\"message\":\"\",\"code\":\"C\"}")),
+               "{\"message\":\"unknown error\",\"code\":\"C\"}");
+    assert_str(run_error_json(&w->c, S("{\"message\":7,\"code\":\"C\"}")),
+               "{\"message\":\"unknown error\",\"code\":\"C\"}");
+    assert_str(run_error_json(&w->c, S("{\"message\":\"\"}")),
+               "{\"message\":\"unknown error\",\"code\":\"ERROR\"}");
     assert_str(run_error_json(&w->c, STR_NULL),
                "{\"message\":\"unknown error\",\"code\":\"ERROR\"}");
 }

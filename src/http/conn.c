@@ -361,8 +361,13 @@ bool http_reply(struct http_req *req, const struct http_res *res)
 /* Answers what never reaches the handler, as the last reply of this connection. */
 static void conn_fail(struct conn *conn, int status, const char *detail)
 {
+    static const struct http_header again = { { "Retry-After", 11 }, { "1", 1 } };
     struct http_res res = { .status = status, .type = S("application/json") };
 
+    if (status == 503) {
+        res.headers = &again;
+        res.headers_n = 1;
+    }
     log_debug("request refused", "status=%d remote=%s detail=\"%s\"", status, conn->remote, detail);
     if (conn->r == NULL)
         conn->r = request_new(conn->hl, conn);

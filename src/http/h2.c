@@ -185,6 +185,8 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
     int64_t now = conn_now(h2->conn);
 
     (void)session;
+    if (hd->type != NGHTTP2_CONTINUATION)
+        h2->head_ms = INT64_MAX;
     if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_WINDOW_UPDATE ||
         (hd->type == NGHTTP2_DATA && (hd->length > 0 || (hd->flags & NGHTTP2_FLAG_END_STREAM))))
         return 0;
@@ -267,6 +269,20 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     } else if (frame->hd.type == NGHTTP2_DATA && s != NULL && end) {
         h2_stream_ended(s);
     }
+    return 0;
+}
+
+/* A head that is refused as a whole; its stream is reset. */
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int code,
+                            void *arg)
+{
+    struct h2 *h2 = arg;
+
+    (void)session;
+    log_debug("frame refused", "remote=%s type=%d detail=\"%s\"", h2->conn->remote, frame->hd.type,
+              nghttp2_strerror(code));
+    if (frame->hd.type == NGHTTP2_HEADERS)
+        h2->head_ms = INT64_MAX;
     return 0;
 }
 
@@ -359,6 +375,7 @@ static nghttp2_session_callbacks *session_callbacks(void)
     nghttp2_session_callbacks_set_on_header_callback2(cb, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback2(cb, on_invalid_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
     nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);

@@ -175,7 +175,8 @@ void h2_sweep(struct conn *conn)
     if (conn->writing && conn->deadline_ms <= conn_now(conn)) {
         size_t left = h2_queued(conn);
 
-        if (left >= conn->write_left) {
+        /* A byte a millisecond, or the end, as in HTTP/1. */
+        if (left + (size_t)conn_limits(conn)->write_ms > conn->write_left) {
             conn_close(conn);
             return;
         }

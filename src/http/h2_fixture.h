@@ -125,6 +125,17 @@ static inline void hoard(struct http_req *req)
     mem_free(p);
 }
 
+/* Begins its reply with the first piece. */
+static inline void late_data(struct http_req *req, str_t piece, bool end)
+{
+    struct http_res res = { .status = 200 };
+
+    req->on_data = echo_data;
+    req->on_gone = act_gone;
+    (void)http_stream_start(req, &res);
+    echo_data(req, piece, end);
+}
+
 static inline void act_start(struct http_req *req, struct world *w)
 {
     struct http_res res = { .status = 200, .type = S("application/connect+proto") };
@@ -132,6 +143,10 @@ static inline void act_start(struct http_req *req, struct world *w)
 
     a->w = w;
     req->user = a;
+    if (str_eq(req->path, S("/s/late"))) {
+        req->on_data = late_data;
+        return;
+    }
     req->on_gone = act_gone;
     (void)http_stream_start(req, &res);
     if (str_eq(req->path, S("/s/echo"))) {

@@ -31,8 +31,28 @@ static void release(struct http_req *req)
         }
 }
 
+static void on_late(struct http_req *req)
+{
+    (void)http_reply(req, &(struct http_res){ .status = 499 });
+}
+
+static void on_gone(struct http_req *req)
+{
+    (void)http_stream_end(req, NULL, 0);
+}
+
+static void begin(struct http_req *req)
+{
+    struct http_res res = { .status = 200 };
+
+    req->on_gone = on_gone;
+    (void)http_stream_start(req, &res);
+}
+
 static void on_piece(struct http_req *req, str_t piece, bool end)
 {
+    if (req->on_gone == on_late)
+        begin(req);
     (void)http_stream_write(req, piece);
     http_body_consume(req, piece.n / 2); /* a careless reader */
     if (end) {
@@ -41,12 +61,7 @@ static void on_piece(struct http_req *req, str_t piece, bool end)
     }
 }
 
-static void on_gone(struct http_req *req)
-{
-    (void)http_stream_end(req, NULL, 0);
-}
-
-/* /h: held; /s: streamed; else answered at once with what came. */
+/* /h: held; /s: streamed, /sl: from the first piece on; else answered at once with what came. */
 static void handler(struct http_req *req, void *arg)
 {
     struct http_res res = { .status = 200,
@@ -59,8 +74,9 @@ static void handler(struct http_req *req, void *arg)
     must(req->method.n > 0 && req->path.n > 0 && req->body.n <= 4096);
     if (req->streaming) {
         req->on_data = on_piece;
-        req->on_gone = on_gone;
-        (void)http_stream_start(req, &res);
+        req->on_gone = on_late;
+        if (!str_starts(req->path, S("/sl")))
+            begin(req);
     } else if (str_starts(req->path, S("/h")) && held_n < HELD_MAX) {
         req->on_gone = held_n % 2 > 0 ? release : NULL;
         held[held_n++] = req;
@@ -81,6 +97,7 @@ static struct http_server server = {
            .limits = { .header_bytes_max = 2048,
                        .body_bytes_max = 4096,
                        .bodies_bytes_max = 8192,
+                       .replies_bytes_max = 8192,
                        .header_ms = 1000,
                        .body_ms = 1000,
                        .idle_ms = 1000,
@@ -145,5 +162,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mem_free(conn);
     must(hl.requests == NULL && hl.full_n == 0 && hl.dirty_n == 0);
     must(atomic_load(&server.busy) == 0 && atomic_load(&server.bodies) == 0);
+    must(atomic_load(&server.replies) == 0);
     return 0;
 }

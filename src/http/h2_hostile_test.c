@@ -113,6 +113,32 @@ static void slow_heads_end_the_connection(void **state)
     fixture_done(&w.f);
 }
 
+/* A head that is wrong is over, even though its stream is reset: the others go on. */
+static void wrong_head_is_no_slow_head(void **state)
+{
+    struct world w;
+    struct client c;
+
+    (void)state;
+    world_init(&w);
+    w.f.opts.limits.header_ms = 60;
+    fixture_start(&w.f);
+    client_open(&c, &w.f, 0, false);
+    size_t held = client_get(&c, "/hold");
+    size_t early = client_ask(&c, "GET", "/", STR_NULL, false, "connection", "close");
+    size_t whole = client_get(&c, "no-slash");
+    client_wait(&c, 2);
+    assert_int_equal(c.a[early].code, NGHTTP2_PROTOCOL_ERROR);
+    assert_int_equal(c.a[whole].code, NGHTTP2_PROTOCOL_ERROR);
+    for (int k = 0; k < 4; k++)
+        (void)client_turn(&c, 50);
+    assert_false(c.goaway);
+    fixture_release(&w.f);
+    expect_answer(&c, held, 200, "released");
+    client_close(&c);
+    fixture_done(&w.f);
+}
+
 static void idle_connection_is_told_and_closed(void **state)
 {
     struct world w;
@@ -177,6 +203,58 @@ static void socket_that_is_not_read_is_closed(void **state)
     fixture_wait_connections(&w.f, 0);
     assert_int_equal(fixture_get(&w.f, &w.ended), 1);
     client_close(&c);
+    fixture_done(&w.f);
+}
+
+/* A window that opens by drips is as good as none. */
+static void dripping_reader_is_reset(void **state)
+{
+    struct world w;
+    struct client c;
+
+    (void)state;
+    world_init(&w);
+    w.f.opts.limits.write_ms = 100;
+    fixture_start(&w.f);
+    client_open(&c, &w.f, 0, true);
+    size_t i = client_get(&c, "/big");
+    client_wait_body(&c, i, 65535);
+    while (!c.a[i].closed) {
+        assert_true(c.a[i].body_n < 65535 + 2000);
+        assert_int_equal(nghttp2_submit_window_update(c.s, 0, 0, 1), 0);
+        assert_int_equal(nghttp2_submit_window_update(c.s, 0, client_id(i), 1), 0);
+        (void)client_turn(&c, 10);
+        pause_ms(5);
+    }
+    assert_int_equal(c.a[i].code, NGHTTP2_CANCEL);
+    client_close(&c);
+    fixture_done(&w.f);
+}
+
+static void replies_in_flight_are_bounded(void **state)
+{
+    struct world w;
+    struct client c, other;
+
+    (void)state;
+    world_init(&w);
+    w.f.opts.limits.replies_bytes_max = (size_t)1 << 20;
+    fixture_start(&w.f);
+    client_open(&c, &w.f, 0, true);
+    size_t i = client_get(&c, "/big");
+    client_wait_body(&c, i, 65535);
+    client_open(&other, &w.f, 0, false);
+    size_t k = client_get(&other, "/big");
+    expect_answer(&other, k, 503, NULL);
+    assert_non_null(strstr(other.a[k].head, "retry-after: 1\n"));
+    expect_answer(&other, client_get(&other, "/echo?small"), 200, "small");
+    client_reset(&c, i, NGHTTP2_CANCEL);
+    expect_answer(&c, client_get(&c, "/none"), 204, ""); /* the reset was seen */
+    k = client_get(&other, "/big");
+    expect_answer(&other, k, 200, NULL);
+    assert_int_equal(other.a[k].body_n, BIG_BYTES);
+    client_close(&c);
+    client_close(&other);
     fixture_done(&w.f);
 }
 
@@ -425,9 +503,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slow_heads_end_the_connection),
+        cmocka_unit_test(wrong_head_is_no_slow_head),
         cmocka_unit_test(idle_connection_is_told_and_closed),
         cmocka_unit_test(slow_bodies_get_408),
         cmocka_unit_test(socket_that_is_not_read_is_closed),
+        cmocka_unit_test(dripping_reader_is_reset),
+        cmocka_unit_test(replies_in_flight_are_bounded),
         cmocka_unit_test(wrong_bytes_end_the_connection),
         cmocka_unit_test(too_much_body_for_the_window_ends_the_connection),
         cmocka_unit_test(floods_end_the_connection),

@@ -17,6 +17,8 @@
 #define QUEUE_MAX ((size_t)16 << 20)
 #define QUEUE_BYTES_FIRST 4096
 #define BODY_BYTES_FIRST 4096
+/* Smaller replies do not count in the bound on replies. */
+#define LARGE_REPLY_BYTES ((size_t)64 << 10)
 
 static const struct http_limits *h2_limits(const struct h2 *h2)
 {
@@ -38,6 +40,17 @@ static void stream_wait(struct h2_stream *s, enum h2_wait wait, int64_t ms)
     }
     s->wait = wait;
     s->deadline_ms = wait != H2_WAIT_NONE ? conn_now(s->h2->conn) + ms : INT64_MAX;
+}
+
+/* What is left of the time to wait so after a further piece, as in HTTP/1: a millisecond more for
+ * each byte, so that who goes on steadily may take long and who drips ends. */
+static int64_t stream_left(const struct h2_stream *s, enum h2_wait wait, int64_t max, size_t piece)
+{
+    int64_t left = s->deadline_ms - conn_now(s->h2->conn) + (int64_t)piece;
+
+    if (s->wait != wait || left > max)
+        return max;
+    return left > 0 ? left : 1;
 }
 
 struct h2_stream *h2_stream_new(struct h2 *h2, int32_t id)
@@ -129,7 +142,8 @@ size_t h2_stream_pull(struct h2_stream *s, char *to, size_t n, enum h2_pulled *o
         s->rest = str_slice(s->rest, n, s->rest.n);
     s->h2->unsent -= n;
     left -= n;
-    stream_wait(s, left > 0 ? H2_WAIT_WRITE : H2_WAIT_NONE, h2_limits(s->h2)->write_ms);
+    stream_wait(s, left > 0 ? H2_WAIT_WRITE : H2_WAIT_NONE,
+                stream_left(s, H2_WAIT_WRITE, h2_limits(s->h2)->write_ms, n));
     if (left == 0 && (!s->queued || s->ended)) {
         *out = H2_PULLED_LAST;
     } else {
@@ -142,7 +156,8 @@ size_t h2_stream_pull(struct h2_stream *s, char *to, size_t n, enum h2_pulled *o
 static void reply_head(struct h2_stream *s, const struct http_res *res, str_t length, bool body)
 {
     s->answered = true;
-    stream_give_back(s);
+    if (!s->r->dispatched) /* else its body may go on, and be consumed */
+        stream_give_back(s);
     h2_submit(s, res, length, body);
 }
 
@@ -155,6 +170,10 @@ static void stream_answer(struct h2_stream *s, const struct http_res *res)
     if (!bodiless && !s->r->head_only)
         s->rest = res->body;
     s->h2->unsent += s->rest.n;
+    if (s->rest.n > LARGE_REPLY_BYTES) { /* until the request is freed */
+        s->r->queued = s->r->req.arena.used;
+        atomic_fetch_add(&s->r->hl->server->replies, s->r->queued);
+    }
     stream_wait(s, s->rest.n > 0 ? H2_WAIT_WRITE : H2_WAIT_NONE, h2_limits(s->h2)->write_ms);
     reply_head(s, res, length, s->rest.n > 0);
 }
@@ -162,9 +181,14 @@ static void stream_answer(struct h2_stream *s, const struct http_res *res)
 /* Answers what never reaches the handler. */
 static void stream_fail(struct h2_stream *s, int status, const char *detail)
 {
+    static const struct http_header again = { { "retry-after", 11 }, { "1", 1 } };
     struct http_res res = { .status = status, .type = S("application/json") };
     struct request *r = s->r;
 
+    if (status == 503) {
+        res.headers = &again;
+        res.headers_n = 1;
+    }
     log_debug("request refused", "status=%d remote=%s detail=\"%s\"", status, s->h2->conn->remote,
               detail);
     if (r->reserved > 0)
@@ -191,6 +215,11 @@ bool h2_reply(struct request *r, const struct http_res *res)
 
     if (!stream_answered(s))
         return false;
+    if (res->body.n > LARGE_REPLY_BYTES &&
+        atomic_load(&r->hl->server->replies) > h2_limits(s->h2)->replies_bytes_max) {
+        stream_fail(s, 503, "too many large replies wait for slow readers");
+        return false;
+    }
     stream_answer(s, res);
     return !r->req.half_closed;
 }
@@ -315,19 +344,6 @@ static void body_continue(struct h2_stream *s)
     s->expects = false;
 }
 
-/* What is left of the time for a body after a further piece of it, as in HTTP/1. */
-static int64_t body_left(const struct h2_stream *s, size_t piece)
-{
-    int64_t max = h2_limits(s->h2)->body_ms;
-    int64_t left = max;
-
-    if (s->wait == H2_WAIT_BODY)
-        left = s->deadline_ms - conn_now(s->h2->conn) + (int64_t)piece;
-    if (left > max)
-        return max;
-    return left > 0 ? left : 1;
-}
-
 /* Goes on with a body that is kept whole, of which a piece has come, if there is room for it:
  * reserves, opens the windows, and gives the complete request to the handler. */
 static void body_step(struct h2_stream *s, size_t piece)
@@ -339,7 +355,7 @@ static void body_step(struct h2_stream *s, size_t piece)
             stream_wait(s, H2_WAIT_FULL, h2_limits(s->h2)->body_ms);
         return;
     }
-    stream_wait(s, H2_WAIT_BODY, body_left(s, piece));
+    stream_wait(s, H2_WAIT_BODY, stream_left(s, H2_WAIT_BODY, h2_limits(s->h2)->body_ms, piece));
     body_continue(s);
     h2_open_window(s, s->owed, s->extra);
     s->owed = s->extra = 0;

@@ -387,7 +387,7 @@ static void half_closed_client_gets_its_replies(void **state)
     fixture_release(&w.f);
     expect_answer(&c, held, 200, "released");
     client_wait_end(&c);
-    assert_int_equal(fixture_get(&w.f, &w.f.undelivered), 1);
+    fixture_wait(&w.f, &w.f.undelivered, 1);
     fixture_wait_connections(&w.f, 0);
     client_close(&c);
     fixture_done(&w.f);

@@ -10,17 +10,16 @@ struct http_server;
 struct http_limits {
     size_t
         header_bytes_max; /* request line and headers; default 64 KiB; 431, URL alone 16 KiB: 414 */
-    size_t body_bytes_max;   /* default 4 MiB; 413 */
-    size_t bodies_bytes_max; /* all bodies in flight; default 256 MiB; above it nobody is read */
-    size_t
-        replies_bytes_max;  /* that HTTP/1 clients are slow to read; default 256 MiB; large: 503 */
-    int64_t header_ms;      /* to send a head; default 10 s; 408 */
-    int64_t body_ms;        /* for a body, and 1 ms more a byte; default 30 s; 408 */
-    int64_t idle_ms;        /* between requests; default 120 s */
-    int64_t write_ms;       /* a client that does not read; default 30 s */
-    size_t connections_max; /* default 20,000 */
-    size_t streams_max;     /* HTTP/2: requests of a connection at once; default 256 */
-    size_t window_bytes;    /* HTTP/2: of a body ahead of its reader; default 256 KiB */
+    size_t body_bytes_max;    /* default 4 MiB; 413 */
+    size_t bodies_bytes_max;  /* all bodies in flight; default 256 MiB; above it nobody is read */
+    size_t replies_bytes_max; /* that clients are slow to read; default 256 MiB; large: 503 */
+    int64_t header_ms;        /* to send a head; default 10 s; 408 */
+    int64_t body_ms;          /* for a body, and 1 ms more a byte; default 30 s; 408 */
+    int64_t idle_ms;          /* between requests; default 120 s */
+    int64_t write_ms;         /* a client that does not read; default 30 s */
+    size_t connections_max;   /* default 20,000 */
+    size_t streams_max;       /* HTTP/2: requests of a connection at once; default 256 */
+    size_t window_bytes;      /* HTTP/2: of a body ahead of its reader; default 256 KiB */
 };
 
 struct http_server_opts {

@@ -138,6 +138,32 @@ static void unread_streams_hold_the_connections_window(void **state)
     fixture_done(&w.f);
 }
 
+/* The bytes came before the reply was begun, and there was no room for them. */
+static void late_start_counts_what_came_before(void **state)
+{
+    static char body[80];
+    struct world w;
+    struct client c;
+
+    (void)state;
+    memset(body, 'x', sizeof(body));
+    world_init(&w);
+    w.f.opts.limits.bodies_bytes_max = 100;
+    fixture_start(&w.f);
+    client_open(&c, &w.f, 0, false);
+    size_t held = client_post(&c, "/hold", (str_t){ body, sizeof(body) });
+    client_wait_for(&c, &w.f, &w.f.held_n, 1);
+    size_t i = client_ask(&c, "POST", "/s/late", (str_t){ body, sizeof(body) }, true, NULL, NULL);
+    client_wait_body(&c, i, sizeof(body));
+    client_more(&c, i, S("more"), false);
+    expect_answer(&c, i, 200, NULL);
+    assert_int_equal(c.a[i].body_n, sizeof(body) + 4);
+    fixture_release(&w.f);
+    expect_answer(&c, held, 200, "released");
+    client_close(&c);
+    fixture_done(&w.f);
+}
+
 /* The client opens its window by hand: the writer is stopped and told when there is room. */
 static void slow_reader_stops_the_writer(void **state)
 {
@@ -444,6 +470,7 @@ int main(void)
         cmocka_unit_test(big_echoes_pass_small_windows),
         cmocka_unit_test(window_opens_as_the_body_is_consumed),
         cmocka_unit_test(unread_streams_hold_the_connections_window),
+        cmocka_unit_test(late_start_counts_what_came_before),
         cmocka_unit_test(slow_reader_stops_the_writer),
         cmocka_unit_test(reader_that_stopped_is_reset),
         cmocka_unit_test(writer_that_does_not_stop_loses_its_client),

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "main/banner.h"
+#include "main/discovery.h"
 
 enum { DRAIN_MS = 30000, DRAIN_STEP_MS = 10 };
 
@@ -45,6 +46,7 @@ const struct cmd cmd_serve = {
         "ironflow serve --dev\nironflow serve --port 8080 --db /var/lib/ironflow/ironflow.db",
     .opts = serve_opts,
     .run = cmd_serve_run,
+    .own_log = true,
 };
 
 /* Few arenas and no hoarding: an idle server stays small. */
@@ -118,11 +120,15 @@ int cmd_serve_run(struct cli *cli)
     banner_print(c->arena, &o, s);
     log_info("server started", "port=%d version=%s node=" STR_FMT, server_port(s), IRONFLOW_VERSION,
              STR_ARG(o.node_id));
+    if (o.dev)
+        discovery_write(c, server_port(s));
     malloc_trim(0);
     if (o.open)
         open_browser(server_port(s));
     while (sigwait(&signals, &sig) != 0)
         continue;
+    if (o.dev)
+        discovery_remove(c, server_port(s));
     log_info("shutting down", "signal=%s", sig == SIGINT ? "SIGINT" : "SIGTERM");
     if (!drain(s, &signals)) {
         log_warn("second signal, ending at once", "in_flight=%zu", server_busy(s));

@@ -1,15 +1,14 @@
-/* The bootstrap key file: written beside its place, synced, then moved there. */
+/* The bootstrap key file. */
 #include "main/keyfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/time.h"
 #include "codec/json.h"
+#include "main/file.h"
 
 static str_t content(struct ctx *c, str_t key, str_t key_id)
 {
@@ -39,35 +38,6 @@ static str_t content(struct ctx *c, str_t key, str_t key_id)
     return buf_str(&b);
 }
 
-static bool write_all(int fd, str_t s)
-{
-    while (s.n > 0) {
-        ssize_t n = write(fd, s.p, s.n);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        s = str_slice(s, (size_t)n, s.n);
-    }
-    return true;
-}
-
-static bool write_file(const char *temp, const char *path, str_t text)
-{
-    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
-    bool ok;
-
-    if (fd < 0)
-        return false;
-    ok = write_all(fd, text) && fsync(fd) == 0;
-    ok = close(fd) == 0 && ok;
-    if (ok && rename(temp, path) == 0)
-        return true;
-    unlink(temp);
-    return false;
-}
-
 /* The key of another database is not lost: an older file stays as <path>.old. */
 static void keep_old(struct ctx *c, str_t path)
 {
@@ -78,32 +48,12 @@ static void keep_old(struct ctx *c, str_t path)
                  "path=\"" STR_FMT "\" kept=\"%s\"", STR_ARG(path), old);
 }
 
-static void sync_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0)
-        return;
-    (void)fsync(fd);
-    close(fd);
-}
-
 err_t keyfile_write(struct ctx *c, str_t path, str_t key, str_t key_id)
 {
-    str_t dir = S("."), temp = str_printf(c->arena, STR_FMT ".%ld", STR_ARG(path), (long)getpid());
-
-    for (size_t i = path.n; i > 1; i--)
-        if (path.p[i - 1] == '/') {
-            dir = str_slice(path, 0, i - 1);
-            break;
-        }
-    if (mkdir(str_z(c->arena, dir), 0700) != 0 && errno != EEXIST)
-        return err_set(c, ERR_UNAVAILABLE, "cannot create " STR_FMT ": %s", STR_ARG(dir),
-                       strerror(errno));
+    TRY(file_make_dirs(c, file_dir(path)));
     keep_old(c, path);
-    if (!write_file(str_z(c->arena, temp), str_z(c->arena, path), content(c, key, key_id)))
+    if (!file_write(c, path, content(c, key, key_id), 0400))
         return err_set(c, ERR_UNAVAILABLE, "cannot write " STR_FMT ": %s", STR_ARG(path),
                        strerror(errno));
-    sync_dir(str_z(c->arena, dir));
     return ERR_OK;
 }

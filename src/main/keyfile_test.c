@@ -72,18 +72,23 @@ static void an_old_file_is_replaced(void **state)
 static void a_missing_directory_is_made_private(void **state)
 {
     struct stat st;
+    static const char *const made[] = { "new", "new/deep", "new/deep/er" };
 
     (void)state;
     assert_int_equal(keyfile_write(&c, path_of("new/key.json"), S("k"), S("i")), ERR_OK);
-    assert_int_equal(stat(str_z(&arena, path_of("new")), &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0700);
+    assert_int_equal(keyfile_write(&c, path_of("new/deep//er/key.json"), S("k"), S("i")), ERR_OK);
+    for (size_t i = 0; i < COUNT_OF(made); i++) {
+        assert_int_equal(stat(str_z(&arena, path_of(made[i])), &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0700);
+    }
 }
 
 static void what_cannot_be_written_is_an_error(void **state)
 {
     (void)state;
-    assert_int_equal(keyfile_write(&c, path_of("a/b/key.json"), S("k"), S("i")), ERR_UNAVAILABLE);
-    assert_true(str_find(err_text(&c, ERR_UNAVAILABLE), path_of("a/b")) >= 0);
+    assert_int_equal(keyfile_write(&c, path_of("key.json/b/key.json"), S("k"), S("i")),
+                     ERR_UNAVAILABLE);
+    assert_true(str_find(err_text(&c, ERR_UNAVAILABLE), path_of("key.json/b")) >= 0);
     assert_int_equal(keyfile_write(&c, S("/dev/null/key.json"), S("k"), S("i")), ERR_UNAVAILABLE);
 }
 
@@ -97,7 +102,14 @@ static int start(void **state)
 
 static int stop(void **state)
 {
-    static const char *const left[] = { "key.json", "key.json.old", "new/key.json", "new", "" };
+    static const char *const left[] = { "key.json",
+                                        "key.json.old",
+                                        "new/deep/er/key.json",
+                                        "new/deep/er",
+                                        "new/deep",
+                                        "new/key.json",
+                                        "new",
+                                        "" };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(left); i++)

@@ -41,13 +41,17 @@ static err_t env_ms(struct ctx *c, const char *name, int64_t def, int64_t *out)
 err_t options_logging(struct cli *cli)
 {
     str_t word = env("LOG_LEVEL"), format = env("LOG_FORMAT");
+    bool text = str_eq_nocase(format, S("text"));
     enum log_level level = cli->verbose ? LOG_DEBUG : LOG_INFO;
 
     if (word.n > 0 && !log_level_parse(word, &level))
         return err_set(cli->c, ERR_INVALID,
                        "LOG_LEVEL: expected trace, debug, info, warn, error or fatal, not " STR_FMT,
                        STR_ARG(word));
-    log_setup(level, !str_eq_nocase(format, S("text")));
+    if (format.n > 0 && !text && !str_eq_nocase(format, S("json")))
+        return err_set(cli->c, ERR_INVALID, "LOG_FORMAT: expected json or text, not " STR_FMT,
+                       STR_ARG(format));
+    log_setup(level, !text);
     return ERR_OK;
 }
 

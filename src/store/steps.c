@@ -215,6 +215,38 @@ err_t store_step_list(struct ctx *c, int64_t run_id, enum step_status status, st
     return ERR_OK;
 }
 
+static size_t payload_bytes(const struct step *s)
+{
+    return s->input.n + s->output.n + s->error.n + s->original_output.n;
+}
+
+err_t store_step_page(struct ctx *c, int64_t run_id, const struct step_range *range,
+                      struct step **out, size_t *n, bool *cut)
+{
+    static const struct sql q = { "SELECT " STEP_COLS " FROM steps WHERE run_id = $1 "
+                                  "AND env = $env ORDER BY sequence, id LIMIT $2 OFFSET $3" };
+    int64_t limit = range->limit > 0 ? range->limit : INT64_MAX;
+    struct rows_of rows = ROWS_OF(struct step);
+    struct db_rows r;
+    size_t bytes = 0;
+    bool full = false;
+
+    TRY(db_query(c, &q, ARGS(DB_INT(run_id), DB_INT(limit), DB_INT(range->offset)), &r));
+    while (!full && db_row(&r)) {
+        struct step *s = rows_next(c, &rows);
+
+        step_read(&r, s);
+        bytes += payload_bytes(s);
+        full = range->bytes_max > 0 && bytes > range->bytes_max;
+    }
+    TRY(db_end(&r));
+    TRY(list_fill(c, &rows));
+    *out = rows.items;
+    *n = rows.n;
+    *cut = full;
+    return ERR_OK;
+}
+
 static err_t heads_read(struct ctx *c, const struct sql *q, int64_t run_id, struct step **out,
                         size_t *n)
 {

@@ -25,5 +25,14 @@ NODISCARD err_t store_step_list(struct ctx *c, int64_t run_id, enum step_status 
                                 struct step **out, size_t *n);
 /* All steps of a run in sequence order, without payloads. */
 NODISCARD err_t store_step_heads(struct ctx *c, int64_t run_id, struct step **out, size_t *n);
+/* A part of a run's steps. */
+struct step_range {
+    int64_t limit, offset; /* limit 0: all */
+    size_t bytes_max;      /* of payloads; 0: any */
+};
+/* Whole rows in sequence order. cut: reading ended behind the row with which they exceeded
+ * bytes_max. */
+NODISCARD err_t store_step_page(struct ctx *c, int64_t run_id, const struct step_range *range,
+                                struct step **out, size_t *n, bool *cut);
 /* Steps that have not ended, without payloads. */
 NODISCARD err_t store_step_open(struct ctx *c, int64_t run_id, struct step **out, size_t *n);

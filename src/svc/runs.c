@@ -29,12 +29,25 @@ err_t svc_run_input(struct ctx *c, const struct run *run, struct event *out)
     return store_event_get(c, run->event_id, out);
 }
 
-err_t svc_run_steps(struct ctx *c, int64_t run_id, struct step **out, size_t *n)
+err_t svc_run_steps(struct ctx *c, int64_t run_id, const struct step_filter *f, struct step **out,
+                    size_t *n)
 {
+    struct step_range range = { f->limit, f->offset, f->bytes_max };
     struct run run = { 0 };
+    struct step *steps = NULL;
+    size_t have = 0;
+    bool cut = false;
 
     TRY(store_run_get(c, run_id, &run));
-    return store_step_list(c, run_id, 0, out, n);
+    TRY(store_step_page(c, run_id, &range, &steps, &have, &cut));
+    if (cut)
+        return err_set(c, ERR_TOO_LARGE,
+                       "steps: together they hold more than %zu KiB; ask for a part of them with "
+                       "limit and offset (GET /api/v1/runs/{id}/steps?limit=%zu)",
+                       f->bytes_max >> 10, have > 1 ? have - 1 : 1);
+    *out = steps;
+    *n = have;
+    return ERR_OK;
 }
 
 /* ---- list ------------------------------------------------------------------------------------ */

@@ -7,8 +7,15 @@
 NODISCARD err_t svc_run_get(struct ctx *c, int64_t id, struct run *out);
 /* The event that started it, for its input. */
 NODISCARD err_t svc_run_input(struct ctx *c, const struct run *run, struct event *out);
-/* READ. Steps in sequence order; ERR_NOT_FOUND for an unknown run. */
-NODISCARD err_t svc_run_steps(struct ctx *c, int64_t run_id, struct step **out, size_t *n);
+/* A part of a run's steps. */
+struct step_filter {
+    int64_t limit, offset; /* limit 0: all */
+    size_t bytes_max;      /* of payloads; 0: any */
+};
+/* READ. Steps in sequence order; ERR_NOT_FOUND for an unknown run, ERR_TOO_LARGE when they hold
+ * more than f->bytes_max. */
+NODISCARD err_t svc_run_steps(struct ctx *c, int64_t run_id, const struct step_filter *f,
+                              struct step **out, size_t *n);
 
 struct run_filter {
     str_t function_id;

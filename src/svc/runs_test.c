@@ -182,6 +182,36 @@ static void open_steps_fail_with_the_run(void **state)
     assert_true(str_find(steps->steps[0].error, S("\"CANCELLED\"")) > 0);
 }
 
+static err_t steps_read(struct op *op, int64_t id, struct step_filter part)
+{
+    op->id = id;
+    op->part = part;
+    return sim_run(op, CALL_READ, op_run_steps);
+}
+
+static void steps_come_in_parts_and_never_in_excess(void **state)
+{
+    struct sim *s = *state;
+    struct op *op = sim_op(s), *job;
+    int64_t id;
+
+    functions(s);
+    id = sim_emit(s, "one", "{}");
+    job = sim_take(s, "w1");
+    sim_steps(job, 'a', 5, "completed"); /* 12 bytes of output each */
+    sim_ok(s, sim_send(job, REPORT_PROGRESS));
+    sim_ok(s, steps_read(op, id, (struct step_filter){ .bytes_max = 60 }));
+    assert_int_equal(op->n, 5);
+    sim_ok(s, steps_read(op, id, (struct step_filter){ .limit = 2, .offset = 3 }));
+    assert_int_equal(op->n, 2);
+    assert_str(op->steps[0].name, "d");
+    assert_int_equal(steps_read(op, id, (struct step_filter){ .bytes_max = 59 }), ERR_TOO_LARGE);
+    assert_true(str_find(str_from(s->text), S("limit=4")) > 0);
+    sim_ok(s, steps_read(op, id, (struct step_filter){ .bytes_max = 59, .limit = 4 }));
+    assert_int_equal(op->n, 4);
+    assert_int_equal(steps_read(op, 12345, (struct step_filter){ 0 }), ERR_NOT_FOUND);
+}
+
 static void environments_do_not_see_each_other(void **state)
 {
     struct sim *s = *state;
@@ -211,6 +241,7 @@ static const struct CMUnitTest tests[] = {
     T(cancelling_ends_every_open_run),
     T(ended_runs_cannot_be_cancelled),
     T(open_steps_fail_with_the_run),
+    T(steps_come_in_parts_and_never_in_excess),
     T(environments_do_not_see_each_other),
 };
 

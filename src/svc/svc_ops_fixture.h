@@ -94,7 +94,7 @@ static inline err_t op_run_get(struct ctx *c)
 
 static inline err_t op_run_steps(struct ctx *c)
 {
-    return svc_run_steps(c, op_of(c)->id, &op_of(c)->steps, &op_of(c)->n);
+    return svc_run_steps(c, op_of(c)->id, &op_of(c)->part, &op_of(c)->steps, &op_of(c)->n);
 }
 
 static inline err_t op_run_list(struct ctx *c)

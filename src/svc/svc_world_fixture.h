@@ -61,6 +61,7 @@ struct op {
     size_t jobs_n;
     bool has_jobs;
     struct run_filter filter;
+    struct step_filter part;
     err_t (*step)(struct ctx *c, int64_t *next_due);
     /* out */
     struct emitted emitted;

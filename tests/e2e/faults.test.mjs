@@ -404,6 +404,13 @@ test('PostgreSQL is away for a while: 503 at once, unready, then it goes on', on
   assert.ok(Date.now() - start < 3000, `${Date.now() - start} ms to say no`);
   for (const path of ['/functions', '/runs', '/events']) assert.equal((await s.rest('GET', path)).status, 503, path);
   assert.ok([204, 503].includes((await held).status));
+  const texts = [...refused.map((r) => r.text), (await s.rest('GET', '/ready')).text, (await s.rpc('Health')).text,
+    (await s.rest('GET', '/runs')).text];
+  for (const text of texts) {
+    assert.match(text, /the database is unavailable/);
+    assert.doesNotMatch(text, /127\.0\.0\.1|localhost|socket|port |server at/, 'where the database is concerns no client');
+  }
+  assert.match(s.stderr, /the database cannot be reached.*(refused|127\.0\.0\.1|socket)/, 'the operator is told');
   assert.ok(s.stderr.split('\n').length < 400, `the log is flooded:\n${s.stderr.slice(-1000)}`);
   await pg.up();
   await until('ready again', async () => (await s.rest('GET', '/ready')).status === 200);
