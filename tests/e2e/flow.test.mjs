@@ -3,14 +3,8 @@ import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { Server, bin, run, step, until } from './lib.mjs';
 
-const LEASE = 900, CLAIM = 500, GRACE = 60000;
 let s;
-before(async () => {
-  s = await Server.start({ env: {
-    IRONFLOW_LEASE_MS: `${LEASE}`, IRONFLOW_LEASE_CLAIM_MS: `${CLAIM}`, IRONFLOW_GRACE_MS: `${GRACE}`,
-    IRONFLOW_POLL_HOLD_MS: '200',
-  } });
-});
+before(async () => { s = await Server.start({ env: { IRONFLOW_POLL_HOLD_MS: '200' } }); });
 after(() => s.stop());
 
 const emitAll = async (name, data = {}) => (await s.rest('POST', '/events', { name, data })).body;
@@ -283,6 +277,9 @@ test('a failing run frees its slot while it waits for its retry; cancelling free
 });
 
 test('a slot held by a dead worker is freed with its lease, and its late report still counts', async () => {
+  const s = await Server.start({ env: { IRONFLOW_LEASE_MS: '900', IRONFLOW_LEASE_CLAIM_MS: '20000',
+    IRONFLOW_GRACE_MS: '60000', IRONFLOW_POLL_HOLD_MS: '200' } });
+  const emit = async (name) => (await s.rest('POST', '/events', { name, data: {} })).body.run_ids[0];
   await s.register('lim-dead', 'lim-dead.go', { concurrency: { limit: 1 } });
   const w = await s.worker('w-lim-dead', ['lim-dead']);
   const [x, y] = [await emit('lim-dead.go'), await emit('lim-dead.go')];
@@ -303,6 +300,7 @@ test('a slot held by a dead worker is freed with its lease, and its late report 
   const jz = await w.take();
   assert.equal(jz.run_id, z);
   await complete(w, jz);
+  await s.stop();
 });
 
 test('raising the limit admits those who wait, lowering it lets nobody in until there is room', async () => {
