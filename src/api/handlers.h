@@ -35,6 +35,24 @@ NODISCARD err_t api_run_steps(struct ctx *c, struct api_call *a); /* REST */
 NODISCARD err_t api_run_steps_rpc(struct ctx *c, struct api_call *a);
 NODISCARD err_t api_run_cancel(struct ctx *c, struct api_call *a);
 
+/* operator.c */
+NODISCARD err_t api_run_resume(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_run_pause(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_run_paused_state(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_run_streams(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_step_patch(struct ctx *c, struct api_call *a); /* REST */
+NODISCARD err_t api_step_patch_rpc(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_step_inject(struct ctx *c, struct api_call *a);
+
+/* audit.c */
+NODISCARD err_t api_audit_trail(struct ctx *c, struct api_call *a); /* REST */
+NODISCARD err_t api_audit_trail_rpc(struct ctx *c, struct api_call *a);
+
+/* outbox.c */
+NODISCARD err_t api_dead_letter_list(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_dead_letter_requeue(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_dead_letter_discard(struct ctx *c, struct api_call *a);
+
 /* workers.c */
 NODISCARD err_t api_worker_list(struct ctx *c, struct api_call *a);
 NODISCARD err_t api_worker_register(struct ctx *c, struct api_call *a);

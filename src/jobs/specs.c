@@ -10,6 +10,6 @@ const struct job_spec job_specs[] = {
     { "debounce", svc_debounce_fire, false }, { "cron", svc_cron_fire, false },
     { "breakers", svc_breakers_expire, false },
     { "key uses", svc_access_flush, false },  { "retention", svc_log_retain, false },
-    { "trails", svc_audit_retain, false },
+    { "trails", svc_audit_retain, false },    { "outbox", svc_outbox_retry, false },
 };
 const size_t job_specs_n = COUNT_OF(job_specs);

@@ -7,7 +7,7 @@
 
 static const struct cmd *const commands[] = { &cmd_serve,    &cmd_emit,    &cmd_invoke,
                                               &cmd_function, &cmd_run,     &cmd_server,
-                                              &cmd_debounce, &cmd_version, &cmd_completion,
+                                              &cmd_debounce, &cmd_audit, &cmd_outbox, &cmd_version, &cmd_completion,
                                               NULL };
 
 static const struct cmd root = {

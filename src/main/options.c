@@ -143,6 +143,8 @@ static err_t read_times(struct ctx *c, struct options *o)
     TRY(env_ms(c, "IRONFLOW_GRACE_MS", 30000, &o->grace_ms));
     TRY(env_ms(c, "IRONFLOW_HEADER_MS", 0, &o->header_ms));
     TRY(env_ms(c, "IRONFLOW_BODY_MS", 0, &o->body_ms));
+    TRY(env_ms(c, "IRONFLOW_OUTBOX_BACKOFF_MS", 1000, &o->outbox_backoff_ms));
+    o->refused_events = env("IRONFLOW_REFUSED_EVENTS");
     return env_ms(c, "IRONFLOW_POLL_HOLD_MS", 20000, &o->poll_hold_ms);
 }
 

@@ -281,6 +281,8 @@ err_t server_start(struct ctx *c, const struct options *o, struct server **out)
         .grace_ms = o->grace_ms,
         .poll_hold_ms = o->poll_hold_ms,
         .worker_ttl_ms = 90000,
+        .refused_events = o->refused_events,
+        .outbox_backoff_ms = o->outbox_backoff_ms,
         .push_timeout_ms = o->push_timeout_ms,
         .push_stale_ms = o->push_stale_ms,
         .breaker_open_ms = o->breaker_open_ms,

@@ -2,6 +2,7 @@
 #include "store/operator.h"
 
 #include "db/db.h"
+#include "store/rows.h"
 
 err_t store_run_flag(struct ctx *c, const struct run *run)
 {
@@ -103,4 +104,21 @@ err_t store_step_patch(struct ctx *c, const struct step *s)
                      DB_TEXT_OR_NULL(s->patched_by), DB_INT(s->ended_at)),
                 &n));
     return n == 1 ? ERR_OK : err_set(c, ERR_INTERNAL, "a step row is gone");
+}
+
+err_t store_run_streams(struct ctx *c, int64_t run_id, int64_t limit, str_t **out, size_t *n)
+{
+    static const struct sql q = { "SELECT DISTINCT entity_id FROM events WHERE run_id = $1 "
+                                  "AND run_id IS NOT NULL AND entity_id IS NOT NULL "
+                                  "AND env = $env ORDER BY entity_id LIMIT $2" };
+    struct rows_of rows = ROWS_OF(str_t);
+    struct db_rows r;
+
+    TRY(db_query(c, &q, ARGS(DB_INT(run_id), DB_INT(limit)), &r));
+    while (db_row(&r))
+        *(str_t *)rows_next(c, &rows) = db_str(&r, 0);
+    TRY(db_end(&r));
+    *out = rows.items;
+    *n = rows.n;
+    return ERR_OK;
 }

@@ -18,3 +18,6 @@ NODISCARD err_t store_steps_discard(struct ctx *c, int64_t run_id, int64_t seque
 NODISCARD err_t store_step_search(struct ctx *c, str_t step_id, int64_t runs_max, int64_t *out);
 /* The result of a step that an operator has given it. */
 NODISCARD err_t store_step_patch(struct ctx *c, const struct step *s);
+/* Entity ids of the streams that the run's events belong to, in order. */
+NODISCARD err_t store_run_streams(struct ctx *c, int64_t run_id, int64_t limit, str_t **out,
+                                  size_t *n);

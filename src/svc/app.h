@@ -22,6 +22,9 @@ struct app {
     struct registry_cache *registry; /* svc/registry.h */
     struct access_cache *access;     /* svc/access.h */
     bool dev;                        /* no authentication */
+    /* for tests: messages of events whose names begin so are refused; empty: none */
+    str_t refused_events;
+    int64_t outbox_backoff_ms; /* between the first tries of a refused message; 1,000 */
     int64_t started_at;
     str_t node_id;
     int64_t lease_ms;       /* an acknowledged job; 90,000 */

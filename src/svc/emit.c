@@ -14,6 +14,7 @@
 #include "svc/events.h"
 #include "svc/flow.h"
 #include "svc/messages.h"
+#include "svc/outbox.h"
 #include "svc/registry.h"
 #include "svc/waits.h"
 #include "txn/txn.h"
@@ -262,7 +263,7 @@ static err_t event_store(struct ctx *c, struct plan *p, struct wakes *wakes)
 {
     int64_t pos = 0, usual = WAKES_PER_CALL;
 
-    p->event.seq = message_next_pos(c);
+    p->event.seq = outbox_refusal(c, &p->event).n == 0 ? message_next_pos(c) : 0;
     TRY(store_event_add(c, &p->event));
     TRY(message_event(c, &p->event, &pos));
     must(pos == p->event.seq);

@@ -60,6 +60,12 @@ NODISCARD err_t message_each_event(struct ctx *c, str_t records,
                                                void *arg),
                                    void *arg);
 
+/* The same records without the events for which keep answers false; *count is how many are left. */
+NODISCARD err_t message_filter_events(struct ctx *c, str_t records,
+                                      err_t (*keep)(struct ctx *c, int64_t env, int64_t id,
+                                                    bool *out),
+                                      str_t *out, int64_t *count);
+
 /* One record of a log row as people and subscribers see it. */
 struct message {
     int64_t pos, env, at_ms;

@@ -24,6 +24,7 @@
 
 #define SEARCH_RUNS 1000
 #define REASON_MAX 4096
+#define STREAMS_MAX 10000
 
 /* ---- pause ----------------------------------------------------------------------------------- */
 
@@ -291,4 +292,14 @@ err_t svc_run_resume(struct ctx *c, int64_t id, str_t from_step, struct run *out
         TRY(store_steps_discard(c, id, from.sequence));
     *out = run;
     return ERR_OK;
+}
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+err_t svc_run_streams(struct ctx *c, int64_t id, str_t **out, size_t *n)
+{
+    struct run run = { 0 };
+
+    TRY(store_run_get(c, id, &run));
+    return store_run_streams(c, id, STREAMS_MAX, out, n);
 }

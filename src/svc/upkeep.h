@@ -17,6 +17,8 @@ NODISCARD err_t svc_leases_sweep(struct ctx *c, int64_t *next_due);
 NODISCARD err_t svc_workers_evict(struct ctx *c, int64_t *next_due);
 /* PostgreSQL: gives positions to committed messages, one relay at a time in a cluster. */
 NODISCARD err_t svc_log_relay(struct ctx *c, int64_t *next_due);
+/* Publishes messages that were refused, or gives them up after ten times. */
+NODISCARD err_t svc_outbox_retry(struct ctx *c, int64_t *next_due);
 /* Deletes the trails of runs that are recorded for a while. */
 NODISCARD err_t svc_audit_retain(struct ctx *c, int64_t *next_due);
 /* Deletes messages that are too old or too many. */

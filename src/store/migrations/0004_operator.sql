@@ -22,3 +22,7 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_due ON outbox (next_at) WHERE dead_at = 0;
 CREATE INDEX outbox_dead ON outbox (env, dead_at, id) WHERE dead_at <> 0;
 CREATE INDEX outbox_event ON outbox (env, event_id);
+
+-- Which streams a run touched.
+CREATE INDEX events_run ON events (run_id, entity_id)
+    WHERE run_id IS NOT NULL AND entity_id IS NOT NULL;
