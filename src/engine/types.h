@@ -128,7 +128,7 @@ struct step {
     enum step_status status;
     str_t input, output, error; /* JSON or empty */
     int64_t attempt, duration_ms, started_at, ended_at;
-    int64_t wake_at; /* sleeping: when; waiting: until when */
+    int64_t wake_at; /* sleeping: when; waiting: until when; 0: a run failed with this invoke */
     str_t original_output;
     int64_t patched_at;
     str_t patched_by;

@@ -157,6 +157,15 @@ err_t store_step_put(struct ctx *c, const struct step *s)
     return changed_one(c, n);
 }
 
+err_t store_step_told(struct ctx *c, int64_t id)
+{
+    static const struct sql q = { "UPDATE steps SET wake_at = 0 WHERE id = $1 AND env = $env" };
+    int64_t n = 0;
+
+    TRY(db_exec(c, &q, ARGS(DB_INT(id)), &n));
+    return changed_one(c, n);
+}
+
 err_t store_step_event(struct ctx *c, const struct step *s)
 {
     static const struct sql q = {
@@ -236,11 +245,11 @@ err_t store_step_page(struct ctx *c, int64_t run_id, const struct step_range *ra
         struct step *s = rows_next(c, &rows);
 
         step_read(&r, s);
+        TRY(output_fill(c, s));
         bytes += payload_bytes(s);
         full = range->bytes_max > 0 && bytes > range->bytes_max;
     }
     TRY(db_end(&r));
-    TRY(list_fill(c, &rows));
     *out = rows.items;
     *n = rows.n;
     *cut = full;

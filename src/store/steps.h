@@ -16,6 +16,8 @@ NODISCARD err_t store_step_head(struct ctx *c, int64_t id, struct step *out, boo
 NODISCARD err_t store_step_get(struct ctx *c, int64_t id, struct step *out);
 /* Status, result and times of a stored step. */
 NODISCARD err_t store_step_put(struct ctx *c, const struct step *s);
+/* Its run failed with this invoke: a resumed one invokes anew. */
+NODISCARD err_t store_step_told(struct ctx *c, int64_t id);
 /* Status and end of a step whose output is the event s->event_ref. */
 NODISCARD err_t store_step_event(struct ctx *c, const struct step *s);
 /* Status and end, and the error when there is one; the other payloads stay. */

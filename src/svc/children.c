@@ -40,8 +40,10 @@ err_t invoke_settled(struct ctx *c, struct run *run, struct job *job, const stru
 {
     bool failed = s->status == STEP_FAILED || s->status == STEP_TIMED_OUT;
 
-    if (failed && (job->watch & WATCH_CATCHES) == 0)
+    if (failed && (job->watch & WATCH_CATCHES) == 0) {
+        TRY(store_step_told(c, s->id));
         return run_wait_failed(c, run, job, invoke_run_error_json(c, s->name, s->error), out);
+    }
     if (job->state == JOB_CLAIMED)
         return run_report_again(c, run, job, out);
     return run_wake(c, run, job, out);

@@ -115,6 +115,11 @@ static err_t yielded_find(struct ctx *c, struct yielded *y)
         return ERR_OK;
     TRY(e);
     y->known = true;
+    if (step_invoke_failed(&old) && old.wake_at != 0 && (y->h->job.watch & WATCH_CATCHES) == 0) {
+        /* who yielded before could have been told, this one cannot */
+        y->state = YIELD_DONE;
+        return store_step_get(c, old.id, &y->row);
+    }
     y->state = step_yield_again(&old, &y->fresh);
     y->row = old;
     return ERR_OK;

@@ -25,8 +25,11 @@ static const struct retry_policy policies[SIM_FNS][2] = {
 const int64_t sim_limits[SIM_FNS][2] = { { 2, 3 }, { 0, 0 }, { 0, 4 }, { 2, 1 } };
 static const bool actors[SIM_FNS] = { false, false, false, true };
 static const str_t names[] = {
-    { "sim.a", 5 }, { "sim.b", 5 }, { "sim.c.x", 7 }, { "sim.c.y.z", 9 }, { "other", 5 }
+    { "sim.a", 5 }, { "sim.b", 5 }, { "sim.c.x", 7 }, { "sim.c.y.z", 9 }, { "other", 5 },
+    { "wake", 4 },  { "wake", 4 },  { "wake", 4 },   { "stop", 4 }
 };
+/* By function: what cancels its runs. */
+static const bool stops[SIM_FNS] = { false, true, false, true };
 
 static struct op *op_of(struct ctx *c)
 {
@@ -50,6 +53,7 @@ static err_t run_register(struct ctx *c)
                                      .backoff_factor = p->backoff_factor,
                                      .max_delay_ms = p->max_delay_ms };
     struct pb_trigger trigger = { .event = fn_events[op->fn] };
+    struct pb_cancel_on_spec cancel = { .event = S("stop"), .match = S("data.s") };
     struct pb_concurrency_config limit = { .limit = (int32_t)sim_limits[op->fn][op->variant],
                                            .key = S("lane") };
     struct pb_register_function_request in = {
@@ -58,6 +62,8 @@ static err_t run_register(struct ctx *c)
         .triggers_n = 1,
         .retry = &retry,
         .preferred_mode = MODE_PULL,
+        .cancel_on = &cancel,
+        .cancel_on_n = stops[op->fn] ? 1 : 0,
         .concurrency = limit.limit > 0 ? &limit : NULL,
         .actor_key = actors[op->fn] ? S("data.actor") : STR_NULL,
     };
@@ -178,19 +184,19 @@ static int64_t choose_key(struct sim *s, bool fresh)
 
 static void add_emit(struct sim *s, struct op *op, int64_t key)
 {
-    struct m_emit *m = NEW(&s->keep, struct m_emit);
+    struct m_emit *m = model_mark(s);
     size_t i = op->n++;
 
-    vec_push(&s->emits, m);
-    m->mark = (int64_t)s->emits.n;
     m->key = key;
     op->marks[i] = m->mark;
     op->keys[i] = key;
     op->emits[i] = (struct emit){
         .name = names[pick(s, COUNT_OF(names))],
         .data = str_printf(
-            &op->arena, "{\"mark\":%lld,\"lane\":%d,\"actor\":\"a%d\",\"pad\":\"%0*d\"}",
-            (long long)m->mark, (int)pick(s, 2), (int)pick(s, 3), (int)pick(s, 200) + 1, 0),
+            &op->arena,
+            "{\"mark\":%lld,\"k\":%d,\"s\":%d,\"lane\":%d,\"actor\":\"a%d\",\"pad\":\"%0*d\"}",
+            (long long)m->mark, (int)pick(s, 3), (int)pick(s, 12), (int)pick(s, 2), (int)pick(s, 3),
+            (int)pick(s, 200) + 1, 0),
         .source = S("api"),
     };
     if (key != 0)

@@ -93,6 +93,7 @@ void check_idle(struct sim *s)
         rows_number(s, &timers, ARGS(DB_INT(s->clock.virtual_ms))) > 0)
         violation(s, "a timer is due and nobody fires it");
     idle_polls(s, ready);
+    check_waits(s);
     check_flow(s);
     read_end(s);
     idle_waits(s);
@@ -197,7 +198,8 @@ static void all_runs(struct sim *s, struct map *hashes)
 static void all_steps(struct sim *s, const struct map *hashes)
 {
     static const struct sql q = {
-        "SELECT run_id, step_id, status, output, error, sequence, attempt, ended_at, wake_at, type "
+        "SELECT run_id, step_id, status, CASE WHEN event_ref IS NULL THEN output "
+        "ELSE 'event ' || event_ref END, error, sequence, attempt, ended_at, wake_at, type "
         "FROM steps ORDER BY id"
     };
     struct db_rows r;
@@ -330,6 +332,7 @@ void check_end(struct sim *s)
     if (s->open_runs != 0)
         violation(s, "%lld runs did not end", (long long)s->open_runs);
     check_flow_end(s);
+    check_waits_end(s);
     if (rows_number(s, &timers, ARGS_NONE) != 0)
         violation(s, "a timer is left behind");
     if (rows_number(s, &sleeping, ARGS_NONE) != 0)

@@ -35,11 +35,12 @@ static const struct {
     { "jobs bound to a worker that is gone",
       { "SELECT count(*) FROM queue q WHERE q.bound <> 0 AND NOT EXISTS "
         "(SELECT 1 FROM workers w WHERE w.key = q.bound)" } },
-    /* the line is one of ready_at; who yielded on a step that was done kept its slot */
+    /* the line is one of ready_at; who yielded on a step that was done kept its slot, also when it
+     * was claimed again and came back undelivered */
     { "jobs that were overtaken in their line",
       { "SELECT count(*) FROM queue late JOIN queue first ON first.fn = late.fn "
         "AND first.waits = late.lane WHERE late.state = 0 AND late.actor = 0 "
-        "AND late.reported <> 3 AND first.state = 3 AND first.ready_at < late.ready_at" } },
+        "AND (late.execution_seq = 0 OR late.reported = 2) AND first.state = 3 AND first.ready_at < late.ready_at" } },
 };
 
 /* No lane was ever larger than the larger of its function's limits. */

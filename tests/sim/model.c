@@ -2,6 +2,7 @@
  * against the model and against the rows that it claims to have written. */
 #include "codec/json.h"
 #include "engine/sm.h"
+#include "engine/step.h"
 #include "sim.h"
 
 struct m_run *model_run(struct sim *s, int64_t id)
@@ -18,6 +19,15 @@ struct m_run *model_run(struct sim *s, int64_t id)
     (void)map_put(&s->runs, (uint64_t)id, r);
     vec_push(&s->order, r);
     return r;
+}
+
+struct m_emit *model_mark(struct sim *s)
+{
+    struct m_emit *m = NEW(&s->keep, struct m_emit);
+
+    vec_push(&s->emits, m);
+    m->mark = (int64_t)s->emits.n;
+    return m;
 }
 
 struct m_step *model_step(struct sim *s, struct m_run *r, str_t step_id)
@@ -108,7 +118,9 @@ struct step_facts {
 
 static struct step_facts step_read(struct sim *s, int64_t run_id, str_t step_id)
 {
-    static const struct sql q = { "SELECT status, output, wake_at FROM steps WHERE run_id = $1 "
+    static const struct sql q = { "SELECT status, CASE WHEN event_ref IS NULL THEN output "
+                                  "ELSE 'event ' || event_ref END, wake_at "
+                                  "FROM steps WHERE run_id = $1 "
                                   "AND step_id = $2" };
     struct step_facts f = { 0 };
     struct db_rows r;
@@ -224,8 +236,10 @@ void model_emitted(struct sim *s, const struct op *op, size_t i)
     if (!read_begin(s))
         return;
     mark = stored_mark(s, e->event_id);
-    if (mark == op->marks[i])
+    if (mark == op->marks[i]) {
         check_started(s, op, i);
+        check_woken(s, op, i);
+    }
     read_end(s);
     if (mark < 1 || mark > (int64_t)s->emits.n) {
         violation(s, "an acknowledged event is not there");
@@ -261,7 +275,10 @@ static void check_handed_steps(struct sim *s, const struct m_run *r, const struc
     for (size_t i = 0; i < a->steps_n; i++) {
         const struct step *st = &a->steps[i];
 
-        if (st->status != STEP_COMPLETED)
+        if (st->event_ref != 0)
+            check_event_output(s, a, st);
+        if (st->status != STEP_COMPLETED &&
+            !(step_invoke_failed(st) && sim_catches(a->claim.run.worker)))
             violation(s, "step " STR_FMT " is handed out with status %d", STR_ARG(st->step_id),
                       (int)st->status);
         if (st->sequence >= a->step_base)
@@ -315,8 +332,15 @@ void model_assigned(struct sim *s, const struct assignment *a)
                   (long long)attempt, (long long)r->attempt_min);
     check_handed_steps(s, r, a);
     check_order(s, a);
-    for (size_t i = 0; i < a->steps_n; i++)
-        model_freeze(s, r, a->steps[i].step_id, a->steps[i].output);
+    for (size_t i = 0; i < a->steps_n; i++) {
+        const struct step *st = &a->steps[i];
+
+        if (st->status == STEP_COMPLETED)
+            model_freeze(s, r, st->step_id,
+                         st->event_ref == 0 ? st->output
+                                            : str_printf(&s->scratch, "event %lld",
+                                                         (long long)st->event_ref));
+    }
     r->seq_max = seq;
     r->held_until = now + s->app.lease_claim_ms;
     r->not_before = 0;
@@ -468,7 +492,7 @@ static void check_retry(struct sim *s, const struct op *op, const struct facts *
     r->unsure = 0;
 }
 
-static void check_sleep(struct sim *s, const struct op *op, const struct facts *f)
+static void check_yield(struct sim *s, const struct op *op, const struct facts *f)
 {
     struct m_run *r = op->hold->run;
     struct m_step *m = model_step(s, r, op->report.yield_step_id);
@@ -479,16 +503,18 @@ static void check_sleep(struct sim *s, const struct op *op, const struct facts *
     if (!f->job)
         return;
     if (!st.found) {
-        violation(s, "sleep " STR_FMT " is not there", STR_ARG(m->id));
+        violation(s, "wait " STR_FMT " is not there", STR_ARG(m->id));
         return;
     }
-    if (st.status == STEP_SLEEPING && m->wake_at != 0 && m->wake_at != st.wake_at)
-        violation(s, "sleep " STR_FMT " lost its first deadline", STR_ARG(m->id));
+    if (st.status != STEP_SLEEPING && st.status != STEP_WAITING)
+        return;
+    if (m->wake_at != 0 && m->wake_at != st.wake_at)
+        violation(s, "wait " STR_FMT " lost its first deadline", STR_ARG(m->id));
     m->wake_at = st.wake_at;
     if (f->seq == op->hold->seq && f->state == JOB_PARKED) {
         if (f->ready_at != st.wake_at)
-            violation(s, "sleep " STR_FMT ": the run waits for another time", STR_ARG(m->id));
-        r->not_before = st.wake_at;
+            violation(s, "wait " STR_FMT ": the run waits for another time", STR_ARG(m->id));
+        r->not_before = st.status == STEP_SLEEPING ? st.wake_at : 0;
     }
 }
 
@@ -516,7 +542,7 @@ static void report_accepted(struct sim *s, const struct op *op, const struct fac
             check_retry(s, op, f);
         break;
     case REPORT_YIELDED:
-        check_sleep(s, op, f);
+        check_yield(s, op, f);
         break;
     }
 }

@@ -43,6 +43,7 @@ struct sim_totals {
     int64_t emits, acks, progress, finals, cancels, steps_frozen; /* acknowledged */
     int64_t unknown;                                              /* calls without an answer */
     int64_t crashes, restarts, faults, runs, commits, messages;
+    int64_t woken, late, children, stopped; /* waits by event or deadline, invokes, cancel specs */
     int64_t kept, dropped, torn; /* unsynced writes at power cuts */
     uint64_t digest;             /* of all notes: equal for equal seeds */
 };
@@ -55,6 +56,7 @@ struct m_step {
     str_t id;
     str_t output; /* once frozen */
     bool frozen;  /* a completed report was acknowledged, or it was handed out as completed */
+    int64_t mark; /* of the event of its child; 0: it invokes nothing */
     int64_t wake_at, seen;
 };
 
@@ -283,7 +285,20 @@ void worker_unknown(struct sim *s, struct op *op);
 void actors_recover(struct sim *s);
 str_t run_text(struct sim *s, int64_t id);
 
+/* check_waits.c: waits, children and cancel specs. In a read. */
+void check_waits(struct sim *s);
+/* When all is over: nothing is left, and how much there was. */
+void check_waits_end(struct sim *s);
+/* An emit was acknowledged: whom it concerns has heard of it. */
+void check_woken(struct sim *s, const struct op *op, size_t i);
+/* What a step is handed out with is the event that it waited for. */
+void check_event_output(struct sim *s, const struct assignment *a, const struct step *st);
+/* Does a worker of this id say that it understands failed invokes? */
+bool sim_catches(str_t worker_id);
+
 /* model.c */
+/* What an emit, or an invoke of a step, is recognised by. */
+struct m_emit *model_mark(struct sim *s);
 /* The number inside the data of an event; 0: none. */
 int64_t event_mark(str_t data);
 /* Which function has this key; -1: none. */
