@@ -172,12 +172,31 @@ struct ironflow_retry {
     double backoff_factor;
 };
 
+/* An event with a filter, a schedule, or both. */
+struct ironflow_trigger {
+    const char *event;      /* name or pattern; NULL with a schedule */
+    const char *expression; /* a filter in CEL: "data.total > 50"; NULL: none */
+    const char *cron;       /* five fields, or six with seconds first, in UTC; NULL: none */
+};
+
+/* Of a function, all of it optional. Keys are paths into the event's data: "customerId". */
+struct ironflow_flow {
+    const struct ironflow_trigger *triggers; /* beside events; ends with a row of NULLs */
+    int concurrency_limit;                   /* runs at a time, 0: no limit */
+    const char *concurrency_key;             /* the limit counts for each value apart */
+    const char *actor_key; /* runs with one value: one after the other, on one worker */
+    int64_t debounce_ms;   /* one run with the last event, when so long none came; at least 1000 */
+    const char *debounce_key;
+    int64_t debounce_max_ms; /* but no longer after the first event, 0: no bound */
+};
+
 struct ironflow_function {
     const char *id, *name, *description; /* name and description may be NULL */
     const char *const *events;           /* triggers, NULL-terminated; NULL: invoke only */
     struct ironflow_retry retry;
     ironflow_handler handler;
     void *arg;
+    struct ironflow_flow flow;
 };
 
 enum {
@@ -213,6 +232,25 @@ int ironflow_worker_run(struct ironflow_worker *w);
 void ironflow_worker_stop(struct ironflow_worker *w);
 /* Why ironflow_worker_run returned. */
 const char *ironflow_worker_error(const struct ironflow_worker *w);
+
+/* ---- push mode ---------------------------------------------------------------------------------
+ */
+
+/* Functions that a server calls over HTTP: register them with the URL of your endpoint. */
+struct ironflow_push {
+    const struct ironflow_function *functions; /* id, handler and arg count */
+    size_t functions_n;
+    const char *signing_key; /* the server's IRONFLOW_SIGNING_KEY; NULL: nothing is checked */
+};
+
+/* True when header, the value of X-Ironflow-Signature, was made with key for these n bytes, and not
+ * more than five minutes ago. */
+bool ironflow_push_verify(const char *key, const char *header, const char *body, size_t n);
+/* Runs the function that the body of a POST asks for, on this thread. Returns the body of the
+ * answer, JSON to be freed with ironflow_free, and its HTTP status. signature: value of
+ * X-Ironflow-Signature, NULL when absent. Any thread; handlers may run at the same time. */
+char *ironflow_push_handle(const struct ironflow_push *push, const char *signature,
+                           const char *body, size_t n, int *status);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus
