@@ -68,6 +68,9 @@ struct held_claims *api_claims_keep(const struct api_call *a);
 /* Delivered: forgets them. Otherwise gives them back to the queue. Frees them; NULL is allowed. */
 void api_claims_settle(struct api *api, struct held_claims *h, bool delivered);
 
+/* breakers.c */
+NODISCARD err_t api_breaker_list(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_breaker_reset(struct ctx *c, struct api_call *a);
 /* debounce.c */
 NODISCARD err_t api_debounce_list(struct ctx *c, struct api_call *a);
 NODISCARD err_t api_debounce_cancel(struct ctx *c, struct api_call *a);

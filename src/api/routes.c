@@ -79,6 +79,11 @@ const struct route routes[] = {
     /* the empty key */
     { "DELETE", V1 "/debounce/entries/{envID}/{fnID}", api_debounce_cancel, ROUTE_WRITE,
       ROUTE_SLASH, "runs:cancel", NULL, NULL, "debounce.cancel", "Debounce" },
+    /* circuit breakers */
+    { "GET", V1 "/circuit-breakers", api_breaker_list, ROUTE_READ, 0, "runs:read", NULL, NULL,
+      "circuitBreakers.list", "Circuit breakers" },
+    { "POST", V1 "/circuit-breakers/{key}/reset", api_breaker_reset, ROUTE_WRITE, 0, "runs:cancel",
+      NULL, NULL, "circuitBreakers.reset", "Circuit breakers" },
     /* system */
     { "GET", "/health", api_health, ROUTE_READ, ROUTE_PUBLIC | ROUTE_HEAD | ROUTE_PROBE, "", NULL,
       &pb_rest_health_desc, "system.health", "System" },
@@ -232,9 +237,6 @@ const struct route routes[] = {
     { "POST", V1 "/auth/login", NULL, ROUTE_LOCAL, ROUTE_PUBLIC, "", NULL, NULL, NULL, NULL },
     { "GET", V1 "/auth/validate", NULL, ROUTE_LOCAL, ROUTE_PUBLIC, "", NULL, NULL, NULL, NULL },
     { "POST", V1 "/platform/auth/login", NULL, ROUTE_LOCAL, ROUTE_PUBLIC, "", NULL, NULL, NULL,
-      NULL },
-    { "GET", V1 "/circuit-breakers", NULL, ROUTE_LOCAL, 0, "", NULL, NULL, NULL, NULL },
-    { "POST", V1 "/circuit-breakers/{key}/reset", NULL, ROUTE_LOCAL, 0, "", NULL, NULL, NULL,
       NULL },
     { "GET", V1 "/audit", NULL, ROUTE_LOCAL, 0, "", NULL, NULL, NULL, NULL },
     { "GET", V1 "/cluster/health", NULL, ROUTE_LOCAL, 0, "", NULL, NULL, NULL, NULL },

@@ -53,14 +53,15 @@ err_t breaker_result(struct ctx *c, struct breaker *b, int64_t run_id, bool ok, 
     bool counts =
         b->state == BREAKER_CLOSED || (b->state == BREAKER_HALF_OPEN && b->probe == run_id);
 
-    *wakes = false;
+    enum breaker_state was = b->state;
+
     *changed = !ok || (counts && b->failures > 0);
     if (!ok)
-        return failed(c, b, counts, open_ms);
-    if (!*changed)
-        return ERR_OK;
-    *wakes = b->state != BREAKER_CLOSED;
-    return breaker_reset(c, b);
+        TRY(failed(c, b, counts, open_ms));
+    else if (*changed)
+        TRY(breaker_reset(c, b));
+    *wakes = b->state != was;
+    return ERR_OK;
 }
 
 err_t breaker_reset(struct ctx *c, struct breaker *b)

@@ -30,7 +30,7 @@ enum breaker_answer breaker_ask(const struct breaker *b, int64_t now_ms);
 /* This run's call is the probe; it is given up at until. */
 NODISCARD err_t breaker_probe(struct ctx *c, struct breaker *b, int64_t run_id, int64_t until);
 /* A call for run_id ended; ok: with an answer of the function. open_ms: how long it stays open.
- * *changed: the row must be written; *wakes: runs that were held back may go. */
+ * *changed: the row must be written; *wakes: who waits for it must look again. */
 NODISCARD err_t breaker_result(struct ctx *c, struct breaker *b, int64_t run_id, bool ok,
                                int64_t open_ms, bool *changed, bool *wakes);
 /* Closes it whatever it says. */

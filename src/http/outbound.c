@@ -193,9 +193,8 @@ static enum outbound_end end_of(const struct outbound_call *call, CURLcode code)
     case CURLE_PEER_FAILED_VERIFICATION:
         return OUTBOUND_CONNECT;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
         return OUTBOUND_UNUSABLE;
-    default:
+    default: /* an answer that is no HTTP is CURLE_UNSUPPORTED_PROTOCOL */
         return OUTBOUND_BROKEN;
     }
 }
