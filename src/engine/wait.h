@@ -48,11 +48,12 @@ struct wait_filter {
 bool wait_filter_holds(struct ctx *c, struct wait_filter *f, str_t filter);
 void wait_filter_done(struct wait_filter *f);
 
-/* Does a worker of this version understand failed invokes among the steps that it is sent? JavaScript
- * does from 0.30 on; one that says nothing about itself does not. */
+/* Does a worker of this version understand failed invokes among the steps that it is sent?
+ * JavaScript does from 0.30 on; one that says nothing about itself does not. */
 bool invoke_failures_known(str_t sdk, str_t runtime);
 /* Why an invoke has no result, as its step keeps it. child: 0 when there is none. */
-str_t invoke_error_json(struct ctx *c, str_t message, str_t function_id, int64_t child, str_t cause);
+str_t invoke_error_json(struct ctx *c, str_t message, str_t function_id, int64_t child,
+                        str_t cause);
 /* The error of a run whose worker cannot be told of a failed invoke. */
 str_t invoke_run_error_json(struct ctx *c, str_t function_id, str_t step_error);
 /* The error of a run and its step when an event did not come. */

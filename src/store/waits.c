@@ -17,9 +17,11 @@ err_t store_wait_add(struct ctx *c, const struct wait *w)
         "VALUES ($env, $1, $2, $3, $4, $5, $6, $7, $8)"
     };
     const struct db_val v[] = {
-        DB_INT(w->kind),         DB_INT(w->run_id),         DB_INT(w->step),
-        DB_TEXT(w->key.event),   DB_TEXT(w->key.pattern),   DB_TEXT(w->key.path),
-        DB_TEXT(w->key.value),   DB_TEXT_OR_NULL(w->key.filter), DB_INT(w->id),
+        DB_INT(w->kind),         DB_INT(w->run_id),
+        DB_INT(w->step),         DB_TEXT(w->key.event),
+        DB_TEXT(w->key.pattern), DB_TEXT(w->key.path),
+        DB_TEXT(w->key.value),   DB_TEXT_OR_NULL(w->key.filter),
+        DB_INT(w->id),
     };
 
     if (w->id == 0)
@@ -175,8 +177,7 @@ err_t store_wake_add(struct ctx *c, const struct wake *w)
 
     return db_exec(c, &q,
                    ARGS(DB_INT(w->id), DB_INT(w->kind), DB_INT(w->subject), DB_INT(w->upto),
-                        DB_TEXT(w->event), DB_TEXT(w->pattern), DB_TEXT(w->path),
-                        DB_INT(w->after)),
+                        DB_TEXT(w->event), DB_TEXT(w->pattern), DB_TEXT(w->path), DB_INT(w->after)),
                    NULL);
 }
 

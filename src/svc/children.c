@@ -30,9 +30,8 @@ void invoke_result(struct ctx *c, struct step *s, const struct run *child)
         return;
     }
     cause = cause_of(c, child);
-    step_wait_failed(
-        s, STEP_FAILED,
-        invoke_error_json(c, cause, s->name, child->id, cause), c->now_ms);
+    step_wait_failed(s, STEP_FAILED, invoke_error_json(c, cause, s->name, child->id, cause),
+                     c->now_ms);
 }
 
 err_t invoke_settled(struct ctx *c, struct run *run, struct job *job, const struct step *s,

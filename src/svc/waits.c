@@ -34,9 +34,7 @@ struct scan {
 /* Rows of the group at which the scan stands. */
 static err_t scan_group(struct ctx *c, struct scan *s)
 {
-    struct wait_key key = { .event = s->at->event,
-                            .pattern = s->at->pattern,
-                            .path = s->at->path };
+    struct wait_key key = { .event = s->at->event, .pattern = s->at->pattern, .path = s->at->path };
     size_t n = 1;
 
     if (!wait_value(c, key.path, s->event, &key.value))
@@ -200,11 +198,9 @@ err_t waits_wake(struct ctx *c, const struct event *e, const struct wakes *w)
 
 err_t wake_later(struct ctx *c, int64_t ended_run)
 {
-    struct wake w = { .kind = WAKE_CHILD,
-                      .subject = ended_run,
-                      .event = S(""),
-                      .pattern = S(""),
-                      .path = S("") };
+    struct wake w = {
+        .kind = WAKE_CHILD, .subject = ended_run, .event = S(""), .pattern = S(""), .path = S("")
+    };
 
     return wake_put(c, &w);
 }

@@ -101,8 +101,8 @@ static void an_event_completes_the_wait_with_itself(void **state)
 
 static void the_order_of_messages(void **state)
 {
-    static const char *const words[] = { "events:go",  ".created", ".updated", ".step.",
-                                         ".updated",   "events:ok", ".step.",  ".updated" };
+    static const char *const words[] = { "events:go", ".created",  ".updated", ".step.",
+                                         ".updated",  "events:ok", ".step.",   ".updated" };
     struct sim *s = *state;
     struct op *job, *m;
 
@@ -189,8 +189,8 @@ static void filters_beyond_the_slice_are_all_asked(void **state)
 
         (void)sim_emit(s, "go", "{}");
         job = sim_take(s, "w");
-        sim_ok(s, send_wait(job, "ok",
-                            str_z(&s->arena, str_printf(&s->arena, "data.n > %d", i)), 60000));
+        sim_ok(s, send_wait(job, "ok", str_z(&s->arena, str_printf(&s->arena, "data.n > %d", i)),
+                            60000));
         last = job->id;
     }
     (void)sim_emit(s, "ok", "{\"n\":1}");
@@ -298,14 +298,10 @@ static void a_child_that_ends_late_changes_nothing(void **state)
 
 static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup_file, sim_teardown)
-    T(an_event_completes_the_wait_with_itself),
-    T(the_order_of_messages),
-    T(a_deadline_and_an_event_at_the_same_moment),
-    T(many_are_woken_in_slices_and_new_ones_are_not),
-    T(filters_beyond_the_slice_are_all_asked),
-    T(every_end_of_a_run_removes_its_rows),
-    T(one_event_cancels_many_in_slices),
-    T(a_long_chain_of_invokes_fails_whole),
+    T(an_event_completes_the_wait_with_itself),    T(the_order_of_messages),
+    T(a_deadline_and_an_event_at_the_same_moment), T(many_are_woken_in_slices_and_new_ones_are_not),
+    T(filters_beyond_the_slice_are_all_asked),     T(every_end_of_a_run_removes_its_rows),
+    T(one_event_cancels_many_in_slices),           T(a_long_chain_of_invokes_fails_whole),
     T(a_child_that_ends_late_changes_nothing),
 };
 

@@ -86,8 +86,9 @@ static int async(struct ironflow_run *run, void *arg)
 
 int main(int argc, char **argv)
 {
-    static const char *const on_approval[] = { "c.approval", NULL }, *on_late[] = { "c.late", NULL },
-                             *on_parent[] = { "c.parent", NULL }, *on_async[] = { "c.async", NULL };
+    static const char *const on_approval[] = { "c.approval", NULL },
+                             *on_late[] = { "c.late", NULL }, *on_parent[] = { "c.parent", NULL },
+                             *on_async[] = { "c.async", NULL };
     const struct ironflow_function functions[] = {
         { .id = "c-approval", .events = on_approval, .handler = approval },
         { .id = "c-late", .events = on_late, .handler = too_late },

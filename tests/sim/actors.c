@@ -9,10 +9,10 @@
 enum { OPEN_RUNS_MAX = 40, OPS_MAX = 40 };
 
 static const str_t fn_ids[SIM_FNS] = {
-    { "sim-a", 5 }, { "sim-b", 5 }, { "sim-any", 7 }, { "sim-c", 5 }
+    { "sim-a", 5 }, { "sim-b", 5 }, { "sim-any", 7 }, { "sim-c", 5 }, { "sim-d", 5 }
 };
 static const str_t fn_events[SIM_FNS] = {
-    { "sim.a", 5 }, { "sim.b", 5 }, { "sim.*", 5 }, { "sim.c.>", 7 }
+    { "sim.a", 5 }, { "sim.b", 5 }, { "sim.*", 5 }, { "sim.c.>", 7 }, { "sim.d", 5 }
 };
 /* By function and variant; a registration changes the variant. */
 static const struct retry_policy policies[SIM_FNS][2] = {
@@ -20,16 +20,16 @@ static const struct retry_policy policies[SIM_FNS][2] = {
     { { 1, 1000, 300000, 2.0 }, { 2, 5000, 300000, 1.0 } },
     { { 5, 100, 700, 2.0 }, { 5, 200, 90000, 10.0 } },
     { { 4, 30000, 60000, 1.5 }, { 4, 2000, 2500, 2.0 } },
+    { { 2, 1000, 60000, 2.0 }, { 2, 1000, 60000, 2.0 } },
 };
 /* The same: limits of concurrency by the lane in the data, and who has actors. */
-const int64_t sim_limits[SIM_FNS][2] = { { 2, 3 }, { 0, 0 }, { 0, 4 }, { 2, 1 } };
-static const bool actors[SIM_FNS] = { false, false, false, true };
-static const str_t names[] = {
-    { "sim.a", 5 }, { "sim.b", 5 }, { "sim.c.x", 7 }, { "sim.c.y.z", 9 }, { "other", 5 },
-    { "wake", 4 },  { "wake", 4 },  { "wake", 4 },   { "stop", 4 }
-};
+const int64_t sim_limits[SIM_FNS][2] = { { 2, 3 }, { 0, 0 }, { 0, 4 }, { 2, 1 }, { 0, 0 } };
+static const bool actors[SIM_FNS] = { false, false, false, true, false };
+static const str_t names[] = { { "sim.d", 5 },     { "sim.a", 5 }, { "sim.b", 5 }, { "sim.c.x", 7 },
+                               { "sim.c.y.z", 9 }, { "other", 5 }, { "wake", 4 },  { "wake", 4 },
+                               { "wake", 4 },      { "stop", 4 } };
 /* By function: what cancels its runs. */
-static const bool stops[SIM_FNS] = { false, true, false, true };
+static const bool stops[SIM_FNS] = { false, true, false, true, false };
 
 static struct op *op_of(struct ctx *c)
 {
@@ -52,14 +52,18 @@ static err_t run_register(struct ctx *c)
                                      .initial_delay_ms = p->initial_delay_ms,
                                      .backoff_factor = p->backoff_factor,
                                      .max_delay_ms = p->max_delay_ms };
-    struct pb_trigger trigger = { .event = fn_events[op->fn] };
+    struct pb_trigger triggers[] = { { .event = fn_events[op->fn] }, { .cron = S("0 * * * * *") } };
+    struct pb_debounce_config burst = { .period_ms = op->variant ? 3000 : 2000,
+                                        .max_wait_ms = op->variant ? 0 : 9000,
+                                        .key = S("lane") };
     struct pb_cancel_on_spec cancel = { .event = S("stop"), .match = S("data.s") };
     struct pb_concurrency_config limit = { .limit = (int32_t)sim_limits[op->fn][op->variant],
                                            .key = S("lane") };
     struct pb_register_function_request in = {
         .id = fn_ids[op->fn],
-        .triggers = &trigger,
-        .triggers_n = 1,
+        .triggers = triggers,
+        .triggers_n = op->fn == SIM_HELD ? 2 : 1,
+        .debounce = op->fn == SIM_HELD ? &burst : NULL,
         .retry = &retry,
         .preferred_mode = MODE_PULL,
         .cancel_on = &cancel,
@@ -337,7 +341,7 @@ static void operator_step(struct sim *s)
     else if (roll < 85)
         fn_register(s, (int)pick(s, SIM_FNS));
     else
-        fn_status(s, (int)pick(s, SIM_FNS), chance(s, 30) ? FN_PAUSED : FN_ACTIVE);
+        fn_status(s, (int)pick(s, SIM_HELD), chance(s, 30) ? FN_PAUSED : FN_ACTIVE);
 }
 
 static void emitter_step(struct sim *s)

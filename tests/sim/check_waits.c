@@ -91,8 +91,8 @@ void check_woken(struct sim *s, const struct op *op, size_t i)
 
     if (op->kind == OP_INVOKE)
         return;
-    if (rows_number(
-            s, &q, ARGS(DB_INT(op->out[i].event_id), DB_TEXT(op->emits[i].name), DB_TEXT(k))) != 0)
+    if (rows_number(s, &q,
+                    ARGS(DB_INT(op->out[i].event_id), DB_TEXT(op->emits[i].name), DB_TEXT(k))) != 0)
         violation(s, "event " STR_FMT " with k " STR_FMT " left somebody waiting",
                   STR_ARG(op->emits[i].name), STR_ARG(k));
 }

@@ -171,6 +171,8 @@ static uint32_t starts(str_t name)
         return 1u << 0 | 1u << 2;
     if (str_eq(name, S("sim.b")))
         return 1u << 1 | 1u << 2;
+    if (str_eq(name, S("sim.d"))) /* and function 4, later */
+        return 1u << 2;
     return str_starts(name, S("sim.c.")) ? 1u << 3 : 0;
 }
 
@@ -337,9 +339,9 @@ void model_assigned(struct sim *s, const struct assignment *a)
 
         if (st->status == STEP_COMPLETED)
             model_freeze(s, r, st->step_id,
-                         st->event_ref == 0 ? st->output
-                                            : str_printf(&s->scratch, "event %lld",
-                                                         (long long)st->event_ref));
+                         st->event_ref == 0
+                             ? st->output
+                             : str_printf(&s->scratch, "event %lld", (long long)st->event_ref));
     }
     r->seq_max = seq;
     r->held_until = now + s->app.lease_claim_ms;

@@ -3,7 +3,7 @@
 #include "sim.h"
 #include "svc/workers.h"
 
-#define FUNCTIONS S("[\"sim-a\",\"sim-b\",\"sim-any\",\"sim-c\"]")
+#define FUNCTIONS S("[\"sim-a\",\"sim-b\",\"sim-any\",\"sim-c\",\"sim-d\"]")
 
 static struct op *op_of(struct ctx *c)
 {
@@ -27,7 +27,7 @@ static uint64_t plan_hash(const struct m_run *r, int step)
 
 static enum plan plan_of(const struct m_run *r, int step)
 {
-    static const enum plan plans[18] = { PLAN_SLEEP, PLAN_SLEEP, PLAN_WAIT,
+    static const enum plan plans[18] = { PLAN_SLEEP, PLAN_SLEEP,  PLAN_WAIT,
                                          PLAN_WAIT,  PLAN_INVOKE, PLAN_ASYNC };
 
     return plans[plan_hash(r, step) % 18];
@@ -278,11 +278,11 @@ static void fill_invoke(struct sim *s, struct hold *h, int step, struct report *
 
     if (m->mark == 0)
         m->mark = model_mark(s)->mark;
-    r->yield_type = plan_of(h->run, step) == PLAN_ASYNC ? S("invoke_function_async")
-                                                        : S("invoke_function");
+    r->yield_type =
+        plan_of(h->run, step) == PLAN_ASYNC ? S("invoke_function_async") : S("invoke_function");
     r->yield_function = str_from(targets[hash % COUNT_OF(targets)]);
-    r->yield_input = str_printf(&s->keep, "{\"mark\":%lld,\"k\":%d}", (long long)m->mark,
-                                (int)(hash / 5 % 3));
+    r->yield_input =
+        str_printf(&s->keep, "{\"mark\":%lld,\"k\":%d}", (long long)m->mark, (int)(hash / 5 % 3));
     r->yield_timeout_ms = 500 + pick(s, 60000);
 }
 
