@@ -131,12 +131,12 @@ int ironflow_sleep_until(struct ironflow_run *run, const char *name, int64_t uni
 struct ironflow_wait {
     const char *event;       /* its name; `*` and a final `>` stand for tokens */
     const char *match;       /* a path in its data, or an expression over `data`; NULL: any */
-    const char *match_value; /* JSON expected at the path; NULL: what the run's own event has there */
+    const char *match_value; /* JSON expected at the path; NULL: what the run's event has there */
     int64_t timeout_ms;      /* 0: seven days */
 };
 /* Waits for an event that comes after the wait began: IRONFLOW_YIELD, then IRONFLOW_OK and *event
- * (may be NULL), the whole of it as JSON: {"id","name","data","timestamp",...}. When it does not come
- * in time the run fails without calling its handler again. */
+ * (may be NULL), the whole of it as JSON: {"id","name","data","timestamp",...}. When it does not
+ * come in time the run fails without calling its handler again. */
 int ironflow_wait_for_event(struct ironflow_run *run, const char *name,
                             const struct ironflow_wait *wait, const char **event);
 /* Runs another function and waits for its end: IRONFLOW_YIELD, then IRONFLOW_OK and *output (may be
@@ -144,9 +144,47 @@ int ironflow_wait_for_event(struct ironflow_run *run, const char *name,
  * than timeout_ms (0: 30 s), which the handler may deal with. input: JSON, NULL is {}. */
 int ironflow_invoke_function(struct ironflow_run *run, const char *function_id, const char *input,
                              int64_t timeout_ms, const char **output);
-/* Starts another function and goes on: IRONFLOW_YIELD, then IRONFLOW_OK and *run_id (may be NULL). */
+/* Starts another function and goes on: IRONFLOW_YIELD, then IRONFLOW_OK and *run_id (may be NULL).
+ */
 int ironflow_invoke_async(struct ironflow_run *run, const char *function_id, const char *input,
                           const char **run_id);
+
+struct ironflow_published {
+    const char *event_id, *sequence; /* sequence: decimal */
+};
+/* Publishes a message to a topic, as the step "publish:<topic>". data: JSON, NULL is {}; out may be
+ * NULL. IRONFLOW_RETRY when the server has trouble, IRONFLOW_FAIL when it refuses or has no topics.
+ */
+int ironflow_publish(struct ironflow_run *run, const char *topic, const char *data,
+                     struct ironflow_published *out);
+
+/* Branches: handlers that run side by side inside one run, on threads that live as long as the call
+ * (at most 16, the caller's among them), so none may wait for another, and what they share is
+ * theirs to lock. A branch calls everything with the run that it is given, never with the outer
+ * one; what it completes stays completed, whatever its siblings do. The call returns IRONFLOW_YIELD
+ * when any branch waits (one wait, the last raised, is parked at a time); else IRONFLOW_FAIL or
+ * IRONFLOW_RETRY with the error of the first branch that failed, after which no further one has
+ * started; else IRONFLOW_OK and outputs (may be NULL): what each gave to ironflow_run_output. */
+struct ironflow_branch {
+    ironflow_handler fn;
+    void *arg;
+};
+int ironflow_parallel(struct ironflow_run *run, const char *name,
+                      const struct ironflow_branch *branches, size_t count, const char **outputs);
+struct ironflow_map { /* the same function for each of `count` things */
+    size_t count;
+    int (*fn)(struct ironflow_run *branch, size_t index, void *arg);
+    void *arg;
+    int max_concurrent; /* 0: 16; 1: one after the other, in order */
+};
+int ironflow_map(struct ironflow_run *run, const char *name, const struct ironflow_map *map,
+                 const char **outputs);
+
+/* Registers what undoes a step. When the run fails for good, but not when its attempts are used up,
+ * the compensations run after the handler has returned, the last registered first, as the steps
+ * "compensate:<step>": one that fails does not stop the others, one that completed is not repeated.
+ * arg must outlive the handler: static, or from ironflow_run_alloc. */
+int ironflow_compensate(struct ironflow_run *run, const char *step, ironflow_step_fn fn, void *arg);
 
 const char *ironflow_run_id(const struct ironflow_run *run);
 int ironflow_run_attempt(const struct ironflow_run *run);

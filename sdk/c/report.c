@@ -174,6 +174,8 @@ void report_checkpoint(struct ironflow_run *run)
     int64_t now, due = 0;
     bool full;
 
+    if (run->push) /* all steps travel with the answer */
+        return;
     if (interval == IRONFLOW_CHECKPOINT_EACH) {
         checkpoint_each(run);
         return;
@@ -241,7 +243,10 @@ static int final_check(struct ironflow_run *run, int rc)
 
 void report_put_final(struct text *t, struct ironflow_run *run, int rc)
 {
-    put_final(t, run, final_check(run, rc));
+    rc = final_check(run, rc);
+    if (rc == IRONFLOW_FAIL)
+        run_compensate(run);
+    put_final(t, run, rc);
 }
 
 /* No report may be under way, and a final one holds a bounded number of steps. */

@@ -1,5 +1,5 @@
-/* Waits for events and for other functions. Each is a step that is yielded: the handler returns, and
- * finds the result when it starts again. */
+/* Waits for events and for other functions. Each is a step that is yielded: the handler returns,
+ * and finds the result when it starts again. */
 #include <stdio.h>
 
 #include "worker_priv.h"
@@ -7,7 +7,7 @@
 /* A step that was yielded before: its result, or nothing yet. */
 static const char *result_of(struct ironflow_run *run, const char *id)
 {
-    struct map_entry *done = map_find(&run->completed, id, strlen(id));
+    struct map_entry *done = map_find(&run->root->completed, id, strlen(id));
 
     if (done == NULL)
         return NULL;
@@ -26,9 +26,7 @@ static void yield_open(struct text *t, const char *id, const char *type)
 static int yield_close(struct ironflow_run *run, struct text *t)
 {
     text_char(t, '}');
-    run->yield = pool_dup(&run->pool, t->p, t->n);
-    text_done(t);
-    return IRONFLOW_YIELD;
+    return run_yield(run, t);
 }
 
 static void put_member(struct text *t, const char *key, const char *value)
@@ -89,7 +87,7 @@ int ironflow_wait_for_event(struct ironflow_run *run, const char *name,
 /* An invoke without a result: why, in words. */
 static int failed_before(struct ironflow_run *run, const char *id, const char *function_id)
 {
-    struct map_entry *failed = map_find(&run->failed, id, strlen(id));
+    struct map_entry *failed = map_find(&run->root->failed, id, strlen(id));
     const char *why;
 
     if (failed == NULL)

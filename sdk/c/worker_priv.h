@@ -27,9 +27,10 @@ struct map_entry *map_put(struct map *m, struct pool *p, const char *key, size_t
 
 struct compensation; /* compensate.c */
 
-/* One execution of a run, or one branch of it (branch.c). It belongs to its thread; what the worker's
- * ticker and branches touch stands under the root's `lock`. A branch has its own pool, error, yield
- * and scope, reads the root's completed steps and records in the root's pending ones. */
+/* One execution of a run, or one branch of it (branch.c). It belongs to its thread; what the
+ * worker's ticker and branches touch stands under the root's `lock`. A branch has its own pool,
+ * error, yield and scope, reads the root's completed steps and records in the root's pending ones.
+ */
 struct ironflow_run {
     struct ironflow_worker *worker;
     struct ironflow_run *root; /* itself, unless it is a branch */
@@ -42,9 +43,9 @@ struct ironflow_run {
     char *fence; /* "execution_seq":1,"lease_token":"x", or "" */
     bool fenced; /* has a lease token: wants an ack */
     int attempt;
-    int64_t started_ms; /* unix */
+    int64_t started_ms;           /* unix */
     struct map completed, failed; /* by step id; failed: invokes, with their error */
-    const char *output; /* JSON */
+    const char *output;           /* JSON */
     char error_code[64], error_text[1024];
     bool error_set;
     char *yield;       /* the yield object once the handler waits */
@@ -52,8 +53,8 @@ struct ironflow_run {
     bool in_step;
     bool forked;       /* its branches run: steps belong to them */
     struct conn *conn; /* of a branch that publishes; the root has its slot's */
-    bool push; /* the final report answers a request of the server */
-    int status; /* of the last report */
+    bool push;         /* the final report answers a request of the server */
+    int status;        /* of the last report */
     atomic_bool lost;
 
     pthread_mutex_t lock;
@@ -62,13 +63,13 @@ struct ironflow_run {
     bool pinned;         /* the ticker works for the run: it must not end */
     struct text pending; /* step objects joined by commas */
     int pending_n;
-    int64_t step_offset; /* sequence of the first pending step */
-    int64_t reported_ms; /* monotonic; when steps were last accepted, 0: never */
-    int64_t flush_at_ms; /* monotonic; when the ticker reports what is pending, 0: nothing */
-    int64_t retry_ms;    /* pause after the next transient failure */
-    bool progress_off;   /* the server refuses progress: steps travel with the final report */
-    struct map names;    /* uses of "{scope}:{name}" */
-    uint64_t yields;     /* raised so far */
+    int64_t step_offset;       /* sequence of the first pending step */
+    int64_t reported_ms;       /* monotonic; when steps were last accepted, 0: never */
+    int64_t flush_at_ms;       /* monotonic; when the ticker reports what is pending, 0: nothing */
+    int64_t retry_ms;          /* pause after the next transient failure */
+    bool progress_off;         /* the server refuses progress: steps travel with the final report */
+    struct map names;          /* uses of "{scope}:{name}" */
+    uint64_t yields;           /* raised so far */
     struct compensation *undo; /* the last registered one first */
 
     /* under the worker's lock */
