@@ -37,6 +37,7 @@ struct api_call {
     const char *log_msg; /* a line for the log once the call's work is kept, or NULL */
     const char *log_fields;
 
+    struct stream *stream; /* of a streaming RPC */
     bool rpc;     /* Connect: its errors, its JSON */
     bool strict;  /* a generated client */
     bool binary;  /* application/proto */

@@ -61,6 +61,14 @@ NODISCARD err_t api_worker_poll(struct ctx *c, struct api_call *a);
 NODISCARD err_t api_worker_ack(struct ctx *c, struct api_call *a);
 NODISCARD err_t api_worker_report(struct ctx *c, struct api_call *a);
 
+/* worker_stream.c: WorkerService/Connect */
+NODISCARD err_t api_worker_connect(struct ctx *c, struct api_call *a);
+
+/* A registration as it is stored, but for id and transport; views of *in. ERR_INVALID. */
+struct worker;
+NODISCARD err_t api_worker_read(struct ctx *c, const struct pb_worker_register *in,
+                                struct worker *out);
+
 /* The claims of a poll, kept beyond the request until it is known whether they were delivered; NULL
  * when there are none. */
 struct held_claims;

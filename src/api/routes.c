@@ -151,6 +151,8 @@ const struct route routes[] = {
       "runs:read", NULL, NULL, NULL, NULL },
     { "POST", RPC "Health", api_health_rpc, ROUTE_READ, 0, "", NULL, NULL, NULL, NULL },
     { "POST", RPC "Info", api_info, ROUTE_READ, 0, "functions:list", NULL, NULL, NULL, NULL },
+    { "POST", "/ironflow.v1.WorkerService/Connect", api_worker_connect, ROUTE_LOCAL, 0,
+      "functions:register", NULL, NULL, NULL, NULL },
     { "POST", "/ironflow.v1.PubSubService/Emit", api_event_publish, ROUTE_WRITE, 0, "events:emit",
       NULL, NULL, NULL, NULL },
     /* No .proto declares it; the browser client probes whether RPCs are served. */

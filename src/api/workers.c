@@ -52,23 +52,30 @@ static str_t json_pairs(struct arena *a, const struct pb_pair *items, size_t n)
     return buf_str(&b);
 }
 
-err_t api_worker_register(struct ctx *c, struct api_call *a)
+err_t api_worker_read(struct ctx *c, const struct pb_worker_register *in, struct worker *out)
 {
-    const struct pb_worker_register *in = a->in;
-    struct worker w = { .id = api_param(a, "id"), .hostname = in->hostname, .transport = 1 };
-
-    if (in->worker_id.n > 0 && !str_eq(in->worker_id, w.id))
-        return err_set(c, ERR_INVALID, "worker_id: differs from the id in the path");
     if (in->function_ids_n == 0)
         return err_set(c, ERR_INVALID, "function_ids: at least one is required");
     TRY(api_limit(c, "max_concurrent_jobs", in->max_concurrent_jobs, JOBS_DEFAULT, INT32_MAX,
-                  &w.max_jobs));
-    w.functions = json_list(c->arena, in->function_ids, in->function_ids_n);
-    w.labels = json_pairs(c->arena, in->labels, in->labels_n);
+                  &out->max_jobs));
+    out->hostname = in->hostname;
+    out->functions = json_list(c->arena, in->function_ids, in->function_ids_n);
+    out->labels = json_pairs(c->arena, in->labels, in->labels_n);
     if (in->version) {
-        w.sdk = in->version->sdk;
-        w.runtime = in->version->runtime;
+        out->sdk = in->version->sdk;
+        out->runtime = in->version->runtime;
     }
+    return ERR_OK;
+}
+
+err_t api_worker_register(struct ctx *c, struct api_call *a)
+{
+    const struct pb_worker_register *in = a->in;
+    struct worker w = { .id = api_param(a, "id"), .transport = 1 };
+
+    if (in->worker_id.n > 0 && !str_eq(in->worker_id, w.id))
+        return err_set(c, ERR_INVALID, "worker_id: differs from the id in the path");
+    TRY(api_worker_read(c, in, &w));
     TRY(svc_worker_register(c, &w));
     return ok(a, S("registered"));
 }

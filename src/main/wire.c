@@ -225,6 +225,7 @@ static err_t start_http(struct ctx *c, struct server *s, const struct options *o
                                      .loops = 2,
                                      .limits = { .header_ms = o->header_ms, .body_ms = o->body_ms },
                                      .handler = api_handle,
+                                     .wants_stream = api_wants_stream,
                                      .error_body = api_error_body };
 
     s->api = api_new(&api);

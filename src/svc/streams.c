@@ -1,6 +1,7 @@
 /* Workers on streams: who is connected, and what became of the jobs that were sent. */
 #include "svc/streams.h"
 
+#include "db/db.h"
 #include "engine/run.h"
 #include "store/queue.h"
 #include "store/runs.h"
@@ -53,7 +54,7 @@ err_t svc_stream_watch(struct ctx *c, const struct worker *w, struct stream_job 
     if (news || *out != STREAM_CURRENT)
         return ERR_OK;
     *looked = true;
-    return txn_park(c, SIG_WORKER, &w->key, 1, c->now_ms + wait_ms);
+    return txn_park(c, SIG_WORKER, &row.key, 1, c->now_ms + wait_ms);
 }
 
 err_t svc_stream_gone(struct ctx *c, const struct worker *w)
@@ -94,4 +95,9 @@ err_t svc_job_leased(struct ctx *c, str_t job_id, bool *out)
     TRY(store_queue_get(c, run_id, &job, &open));
     *out = open && job.state == JOB_CLAIMED && job.execution_seq == seq;
     return ERR_OK;
+}
+
+uint64_t svc_writes(const struct ctx *c)
+{
+    return db_writes(c);
 }

@@ -32,3 +32,5 @@ NODISCARD err_t svc_stream_gone(struct ctx *c, const struct worker *w);
 NODISCARD err_t svc_job_nack(struct ctx *c, str_t worker_id, str_t job_id, struct fence fence);
 /* WRITE. Is the job held by a worker, so that messages about it need a token? */
 NODISCARD err_t svc_job_leased(struct ctx *c, str_t job_id, bool *out);
+/* Grows with every change of the transaction: a use case that failed without one did nothing. */
+uint64_t svc_writes(const struct ctx *c);
