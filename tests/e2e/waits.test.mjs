@@ -573,3 +573,78 @@ test('a bad cancelOn is refused', async () => {
     assert.equal(answer.status, 400, answer.text);
   }
 });
+
+/* ---- with operators ---- */
+
+const resume = (run) => s.rest('POST', '/runs/resume', { run_id: run });
+
+test('a resumed run that timed out waits anew', async () => {
+  const f = await setup();
+  const { run } = await f.wait({}, { timeout: '100ms' });
+  await s.untilRun(run, 'failed');
+  assert.equal((await resume(run)).status, 200);
+  const job = await f.take();
+  assert.deepEqual(job.completed_steps, []);
+  assert.equal((await f.w.update(job, yieldWait(job, { event: `${f.id}.ok`, timeout: '1h' }))).status, 200);
+  assert.equal((await steps(run))[0].status, 'waiting');
+  await f.ok({});
+  assert.equal((await f.take()).completed_steps.length, 1);
+});
+
+test('a resumed run whose invoke failed invokes anew', async () => {
+  const { parent, child, run, childRun } = await family(NODE_29);
+  await child.w.update(await child.take(), { status: 'failed', error: { message: 'x', retryable: false } });
+  assert.equal((await s.getRun(run)).error.code, 'INVOKE_FAILED');
+  assert.equal((await resume(run)).status, 200);
+  const job = await parent.take();
+  assert.equal((await parent.w.update(job, yieldInvoke(job, child.id))).status, 200);
+  const second = await child.take();
+  assert.notEqual(second.run_id, childRun);
+  await child.complete(second, 7);
+  assert.equal((await parent.take()).completed_steps[0].output, 7);
+});
+
+test('a worker that cannot be told does not invoke twice', async () => {
+  const { parent, child, run } = await family(GO);
+  const old = await s.worker(`old-${parent.id}`, [parent.id], { version: NODE_29 });
+  await child.w.update(await child.take(), { status: 'failed', error: { message: 'x', retryable: false } });
+  const job = await old.take();
+  await old.ack(job);
+  assert.deepEqual(job.completed_steps, []);
+  assert.equal((await old.update(job, yieldInvoke(job, child.id))).status, 200);
+  assert.equal((await s.getRun(run)).error.code, 'INVOKE_FAILED');
+  assert.equal((await s.rest('GET', `/runs?function_id=${child.id}`)).body.total_count, 1);
+});
+
+test('a paused wait takes its event and stays paused until it is resumed', async () => {
+  const f = await setup();
+  const { run } = await f.wait({}, { timeout: '400ms' });
+  const paused = await s.rpc('PauseRun', { runId: run, id: run });
+  assert.equal(paused.status, 200, paused.text);
+  assert.equal((await s.getRun(run)).pause_reason, 'injection');
+  await f.ok({ n: 1 });
+  assert.equal((await s.getRun(run)).status, 'paused');
+  assert.equal((await steps(run))[0].status, 'completed');
+  assert.equal((await resume(run)).status, 200);
+  assert.equal((await f.take()).completed_steps[0].output.data.n, 1);
+});
+
+test('a wait whose deadline passes while the run is paused fails it after the resume', async () => {
+  const f = await setup();
+  const { run } = await f.wait({}, { timeout: '100ms' });
+  await s.rpc('PauseRun', { runId: run, id: run });
+  await new Promise((resolve) => setTimeout(resolve, 300)); // the deadline passes
+  assert.equal((await s.getRun(run)).status, 'paused');
+  await resume(run);
+  const job = await f.take();
+  assert.equal((await f.w.update(job, yieldWait(job, { event: `${f.id}.ok`, timeout: '1h' }))).status, 200);
+  assert.equal((await s.untilRun(run, 'failed')).error.code, 'WAIT_TIMEOUT');
+});
+
+test('an event knows the run that emitted it', async () => {
+  const f = await setup();
+  const run = await f.emit({});
+  const { body } = await s.rest('POST', '/events', { name: `${f.id}.said` }, { 'x-ironflow-run-id': run });
+  const found = await s.rest('GET', `/events/${body.event_id}`);
+  assert.ok(found.text.includes(run), found.text);
+});
