@@ -176,6 +176,17 @@ void stream_close(struct stream *s, err_t e, str_t text)
     stream_settle(s);
 }
 
+/* The stream itself finds the fault: whoever has it loses it. */
+static void stream_fail(struct stream *s, err_t e, str_t text)
+{
+    bool was_busy = s->busy;
+
+    s->busy = true;
+    s->on_gone(s);
+    stream_close(s, e, text);
+    s->busy = was_busy;
+}
+
 void stream_send_raw(struct stream *s, str_t envelopes)
 {
     must(!s->closing);
@@ -227,15 +238,15 @@ static bool take(struct stream *s, str_t *out)
         return false;
     flags = s->in.p[s->in_at];
     if (flags & FLAG_COMPRESSED) {
-        stream_close(s, ERR_INVALID, S("compressed message without a compression"));
+        stream_fail(s, ERR_INVALID, S("compressed message without a compression"));
         return false;
     }
     if (flags != 0) {
-        stream_close(s, ERR_INVALID, S("unknown flags before a message"));
+        stream_fail(s, ERR_INVALID, S("unknown flags before a message"));
         return false;
     }
     if (n - ENVELOPE_HEAD > STREAM_MESSAGE_MAX) {
-        stream_close(s, ERR_EXHAUSTED, S("a message may have 4 MiB"));
+        stream_fail(s, ERR_EXHAUSTED, S("a message may have 4 MiB"));
         return false;
     }
     if (s->in.n - s->in_at < n)
@@ -275,7 +286,7 @@ static void end_tell(struct stream *s)
         return;
     s->end_told = true;
     if (s->in_at < s->in.n)
-        stream_close(s, ERR_INVALID, S("the last message is not whole"));
+        stream_fail(s, ERR_INVALID, S("the last message is not whole"));
     else
         s->on_end(s);
 }
@@ -296,8 +307,8 @@ static void stream_step(struct stream *s)
         s->in_at = s->in.n;
     buf_shrink(&s->in, &s->in_at);
     give_back(s);
-    if (!s->closing && !in_count(s))
-        stream_close(s, ERR_EXHAUSTED, S("too many messages wait"));
+    if (!s->closing && (s->in.full || !in_count(s)))
+        stream_fail(s, ERR_EXHAUSTED, S("too many messages wait"));
     end_tell(s);
     s->busy = was_busy;
 }
@@ -345,13 +356,11 @@ static void on_req_data(struct http_req *req, str_t piece, bool end)
 
     s->owed += piece.n;
     s->ended |= end;
-    if (!s->closing) {
+    if (!s->closing)
         buf_append(&s->in, piece);
-        if (s->in.full)
-            stream_close(s, ERR_EXHAUSTED, S("too many messages wait"));
-    }
-    if (s->on_message) /* else its caller is not known yet */
-        stream_step(s);
+    if (!s->on_message) /* its caller is not known yet */
+        return;
+    stream_step(s);
     stream_settle(s);
 }
 
@@ -395,7 +404,6 @@ static void stream_start(struct stream *s, str_t type)
     (void)http_stream_start(s->req, &res);
     e = stream_begin(c, s);
     if (e != ERR_OK) {
-        s->on_message = NULL;
         stream_close(s, e, err_text(c, e));
     } else {
         must(s->on_message && s->on_end && s->on_gone && s->on_drain);

@@ -28,7 +28,8 @@ struct stream {
     void (*on_batch)(struct stream *s);
     /* The client sends no more. */
     void (*on_end)(struct stream *s);
-    /* The client is gone, and the stream after this call. */
+    /* The client is gone, or did what the protocol forbids: the stream is not the handler's after
+     * this call. */
     void (*on_gone)(struct stream *s);
     /* All that was sent is with the connection; may be NULL. */
     void (*on_room)(struct stream *s);

@@ -74,10 +74,13 @@ void *task_new(struct session *ss, size_t size, void (*done)(struct task *t))
 void task_submit(struct task *t, enum call_kind kind, err_t (*run)(struct ctx *c), int64_t delay_ms)
 {
     struct txn *txn = t->ss->api->app->txn;
+    struct ctx c = t->call.ctx;
+    size_t bytes = t->call.bytes;
     err_t e;
 
-    t->call.kind = kind;
-    t->call.run = run;
+    call_init(&t->call, kind, run, t, &t->arena); /* it may have run before */
+    t->call.ctx = c;
+    t->call.bytes = bytes;
     t->call.done = on_task_done;
     t->call.loop = t->ss->loop;
     e = delay_ms > 0 ? txn_submit_after(txn, &t->call, delay_ms) : txn_submit(txn, &t->call);
