@@ -450,6 +450,7 @@ static void a_client_emits_and_reads_ids(void **state)
         assert_int_equal(e.run_count, 2);
         assert_string_equal(e.run_ids[1], "r2");
         ironflow_emitted_done(&e);
+        assert_true(stub_wait_closed(stub, styles[i] == STUB_CLOSES)); /* else it is a race */
         assert_int_equal(ironflow_invoke(c, "a/b", NULL, NULL, &e), IRONFLOW_OK);
         assert_string_equal(e.run_ids[0], "r3");
         ironflow_emitted_done(&e);

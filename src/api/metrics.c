@@ -12,25 +12,13 @@
 #include "svc/breakers.h"
 #include "svc/overview.h"
 
-/* Upper bounds of the histogram, in microseconds; what is longer counts only in +Inf. */
-static const struct {
-    int64_t us;
-    const char *text;
-} buckets[] = {
-    { 5000, "0.005" },  { 10000, "0.01" },    { 25000, "0.025" }, { 50000, "0.05" },
-    { 100000, "0.1" },  { 250000, "0.25" },   { 500000, "0.5" },  { 1000000, "1" },
-    { 2500000, "2.5" }, { 5000000, "5" },     { 10000000, "10" }, { 30000000, "30" },
-    { 60000000, "60" }, { 300000000, "300" },
-};
-enum { BUCKETS = sizeof(buckets) / sizeof(buckets[0]) };
-
 static const int statuses[] = { 200, 201, 204, 400, 401, 403, 404, 405, 409, 412,
                                 413, 415, 429, 499, 500, 501, 503, 504, 0 };
 enum { STATUSES = sizeof(statuses) / sizeof(statuses[0]) };
 
 struct endpoint_stats {
     atomic_uint_fast64_t by_status[STATUSES];
-    atomic_uint_fast64_t by_bucket[BUCKETS + 1];
+    atomic_uint_fast64_t by_bucket[METER_BUCKETS + 1];
     atomic_uint_fast64_t sum_us;
 };
 
@@ -79,7 +67,7 @@ void api_metrics_count(struct api_metrics *m, const struct endpoint *ep, int sta
 
     while (i < STATUSES - 1 && statuses[i] != status)
         i++;
-    while (k < BUCKETS && us > buckets[k].us)
+    while (k < METER_BUCKETS && us > meter_bounds[k].ms * 1000)
         k++;
     bump(&s->by_status[i], 1);
     bump(&s->by_bucket[k], 1);
@@ -139,12 +127,12 @@ static void http_duration(struct buf *b, const struct endpoint *ep, struct endpo
 {
     uint64_t below = 0, sum_us = atomic_load_explicit(&s->sum_us, memory_order_relaxed);
 
-    for (size_t k = 0; k <= BUCKETS; k++) {
+    for (size_t k = 0; k <= METER_BUCKETS; k++) {
         below += atomic_load_explicit(&s->by_bucket[k], memory_order_relaxed);
         buf_printf(b, "ironflow_http_request_duration_seconds_bucket{method=\"%s\",",
                    ep->route->method);
         metrics_label(b, "path", endpoint_path(ep));
-        buf_printf(b, ",le=\"%s\"} %llu\n", k < BUCKETS ? buckets[k].text : "+Inf",
+        buf_printf(b, ",le=\"%s\"} %llu\n", k < METER_BUCKETS ? meter_bounds[k].seconds : "+Inf",
                    (unsigned long long)below);
     }
     buf_printf(b, "ironflow_http_request_duration_seconds_sum{method=\"%s\",", ep->route->method);
@@ -158,7 +146,7 @@ static void http_duration(struct buf *b, const struct endpoint *ep, struct endpo
 
 static bool was_used(struct endpoint_stats *s)
 {
-    for (size_t k = 0; k <= BUCKETS; k++)
+    for (size_t k = 0; k <= METER_BUCKETS; k++)
         if (atomic_load_explicit(&s->by_bucket[k], memory_order_relaxed) > 0)
             return true;
     return false;
@@ -303,6 +291,7 @@ err_t api_metrics(struct ctx *c, struct api_call *a)
     struct breaker_view *open = NULL;
     struct run_count *runs = NULL;
     struct buf b;
+    struct meter_report report = { 0 };
     int64_t connected = 0;
     size_t n = 0, open_n = 0;
 
@@ -311,11 +300,13 @@ err_t api_metrics(struct ctx *c, struct api_call *a)
     TRY(svc_run_counts(c, &runs, &n));
     TRY(svc_workers_connected(c, &connected));
     TRY(svc_breaker_list_all(c, &open, &open_n));
+    TRY(svc_meters_read(c, &report));
     buf_init_arena(&b, c->arena, (size_t)64 << 20);
     http_requests(&b, a->api);
     http_durations(&b, a->api);
     runs_total(&b, runs, n);
     runs_active(&b, runs, n);
+    metrics_report(&b, &report);
     workers(&b, connected);
     breakers(&b, open, open_n);
     event_counts_print(&b, a->api->metrics->events);

@@ -2,11 +2,15 @@
 #pragma once
 
 #include "base/buf.h"
+#include "svc/meters.h"
 
 /* The HELP and TYPE lines of a metric. */
 void metrics_head(struct buf *b, const char *name, const char *type, const char *help);
 /* name="value" with backslash, quote and newline escaped. */
 void metrics_label(struct buf *b, const char *name, str_t value);
+
+/* Runs, steps and workers. */
+void metrics_report(struct buf *b, const struct meter_report *r);
 
 /* Events emitted through this process by environment and name. Any thread, without a lock. */
 struct event_counts;

@@ -21,6 +21,7 @@
 #include "store/nodes.h"
 #include "svc/access.h"
 #include "svc/batch.h"
+#include "svc/meters.h"
 #include "svc/registry.h"
 #include "txn/txn.h"
 
@@ -274,6 +275,7 @@ err_t server_start(struct ctx *c, const struct options *o, struct server **out)
     s->app = (struct app){
         .registry = registry_cache_new(),
         .access = access_cache_new(),
+        .meters = o->metrics ? meters_new() : NULL,
         .dev = o->dev,
         .started_at = clock_now(clock_system()),
         .node_id = o->node_id,
@@ -333,6 +335,7 @@ void server_stop(struct server *s)
         db_close(s->db);
     registry_cache_free(s->app.registry);
     access_cache_free(s->app.access);
+    meters_free(s->app.meters);
     arena_done(&s->arena);
     mem_free(s);
 }

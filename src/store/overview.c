@@ -26,6 +26,10 @@ static const struct sql run_totals = {
     "WHERE c.kind < $1 GROUP BY e.id, f.id, c.kind ORDER BY e.id, f.id, c.kind"
 };
 
+static const struct sql names = {
+    "SELECT f.key, f.id, e.id FROM functions f JOIN environments e ON e.key = f.env"
+};
+
 err_t store_totals(struct ctx *c, struct total **out, size_t *n)
 {
     struct total *list = NEW_N(c->arena, struct total, KINDS_MAX);
@@ -82,6 +86,23 @@ err_t store_run_totals(struct ctx *c, int64_t kind_end, struct run_total **out, 
                                  .function_id = db_str(&r, 1),
                                  .status = db_int(&r, 2),
                                  .n = db_int(&r, 3) };
+    }
+    TRY(db_end(&r));
+    *out = rows.items;
+    *n = rows.n;
+    return ERR_OK;
+}
+
+err_t store_function_names(struct ctx *c, struct function_name **out, size_t *n)
+{
+    struct rows_of rows = ROWS_OF(struct function_name);
+    struct db_rows r;
+
+    TRY(db_query(c, &names, ARGS_NONE, &r));
+    while (db_row(&r)) {
+        struct function_name *f = rows_next(c, &rows);
+
+        *f = (struct function_name){ db_int(&r, 0), db_str(&r, 1), db_str(&r, 2) };
     }
     TRY(db_end(&r));
     *out = rows.items;

@@ -24,3 +24,10 @@ struct run_total {
  */
 NODISCARD err_t store_run_totals(struct ctx *c, int64_t kind_end, struct run_total **out,
                                  size_t *n);
+
+struct function_name {
+    int64_t key;
+    str_t id, environment;
+};
+/* Every function of every environment, deleted ones too. */
+NODISCARD err_t store_function_names(struct ctx *c, struct function_name **out, size_t *n);

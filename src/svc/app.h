@@ -7,6 +7,7 @@
 struct txn;
 struct registry_cache;
 struct access_cache;
+struct meters;
 
 /* Where the log goes on. SQLite: read at the first write, then the writer thread's. Otherwise
  * unused: the relay looks into the table. */
@@ -21,6 +22,7 @@ struct app {
     struct txn *txn;
     struct registry_cache *registry; /* svc/registry.h */
     struct access_cache *access;     /* svc/access.h */
+    struct meters *meters;           /* svc/meters.h; NULL: metrics are off */
     bool dev;                        /* no authentication */
     /* for tests: messages of events whose names begin so are refused; empty: none */
     str_t refused_events;

@@ -103,11 +103,34 @@ void svc_batch_after(struct ctx *c, bool committed)
     struct batch *b = c->batch;
 
     c->batch = NULL;
-    if (!b || !committed || !b->numbered)
+    if (!b || !committed)
+        return;
+    if (b->facts_n > 0)
+        meters_add(app->meters, b->facts, b->facts_n);
+    if (!b->numbered)
         return;
     must(app->log.next_pos == b->first_pos);
     app->log.next_pos += b->count;
     app->log.end_bytes += b->added_bytes;
+}
+
+void batch_fact(struct ctx *c, const struct meter_fact *fact)
+{
+    struct batch *b = batch_of(c);
+
+    if (!app_of(c)->meters)
+        return;
+    if (b->facts_n == b->facts_cap) {
+        size_t cap = b->facts_cap ? b->facts_cap * 2 : 64;
+        struct meter_fact *more = NEW_N(b->arena, struct meter_fact, cap);
+
+        if (b->facts_n > 0)
+            memcpy(more, b->facts, b->facts_n * sizeof(*more));
+        b->facts = more;
+        b->facts_cap = cap;
+    }
+    b->facts[b->facts_n] = *fact;
+    b->facts[b->facts_n++].name = str_dup(b->arena, fact->name);
 }
 
 void svc_count(struct ctx *c, int64_t fn, int64_t kind, int64_t delta)

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "svc/batch.h"
+#include "svc/meters.h"
 
 /* One counter and what the transaction adds to it. */
 struct tally {
@@ -28,7 +29,12 @@ struct batch {
     int64_t told_run, told; /* the run of which svc/audit heard last, and its recording */
     struct audit_pack **audits;
     size_t audits_n, audits_cap;
+    struct meter_fact *facts; /* for the metrics, once committed */
+    size_t facts_n, facts_cap;
 };
+
+/* Notes a fact; nothing when metrics are off. */
+void batch_fact(struct ctx *c, const struct meter_fact *fact);
 
 static inline struct batch *batch_of(const struct ctx *c)
 {

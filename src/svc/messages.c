@@ -107,9 +107,19 @@ static void filter_run(struct batch *b, int64_t run_id)
     b->filter |= message_filter(buf_str(&topic));
 }
 
+/* The whole time since its creation: of a run that ends well no more than its id is loaded. */
+static void run_fact(struct ctx *c, enum run_topic t, const struct run *run)
+{
+    if (t == TOPIC_RUN_COMPLETED || t == TOPIC_RUN_FAILED || t == TOPIC_RUN_CANCELLED)
+        batch_fact(c, &(struct meter_fact){
+                          .kind = METER_RUN, .fn = run->fn, .ms = c->now_ms - id_ms(run->id) });
+}
+
 err_t message_run_note(struct ctx *c, enum run_topic t, const struct run *run, str_t note)
 {
     struct batch *b = record_begin(c, RECORD_RUN);
+
+    run_fact(c, t, run);
 
     buf_char(&b->records, (char)t);
     buf_char(&b->records, (char)run->status);
@@ -127,9 +137,22 @@ err_t message_run(struct ctx *c, enum run_topic t, const struct run *run)
     return message_run_note(c, t, run, STR_NULL);
 }
 
+static void step_fact(struct ctx *c, enum step_topic t, const struct step *s, int64_t fn)
+{
+    struct meter_fact f = { METER_STEP, s->status, fn, s->duration_ms, s->name };
+
+    if (t != TOPIC_STEP_COMPLETED && t != TOPIC_STEP_FAILED)
+        return;
+    if (f.ms == 0 && s->started_at > 0 && s->ended_at > s->started_at)
+        f.ms = s->ended_at - s->started_at;
+    batch_fact(c, &f);
+}
+
 err_t message_step(struct ctx *c, enum step_topic t, const struct step *step, int64_t fn)
 {
     struct batch *b = record_begin(c, RECORD_STEP);
+
+    step_fact(c, t, step, fn);
 
     buf_char(&b->records, (char)t);
     buf_char(&b->records, (char)step->status);
@@ -145,6 +168,9 @@ err_t message_entity(struct ctx *c, enum entity_topic t, str_t id)
 {
     struct batch *b = record_begin(c, RECORD_ENTITY);
     bool worker = t == TOPIC_WORKER_CONNECTED || t == TOPIC_WORKER_DISCONNECTED;
+
+    if (t == TOPIC_WORKER_DISCONNECTED)
+        batch_fact(c, &(struct meter_fact){ .kind = METER_WORKER_LOST });
 
     buf_char(&b->records, (char)t);
     put_varint(&b->records, id.n);

@@ -23,6 +23,7 @@
 #include "svc/events.h"
 #include "svc/functions.h"
 #include "svc/messages.h"
+#include "svc/meters.h"
 #include "svc/registry.h"
 #include "svc/runs.h"
 #include "svc/upkeep.h"
@@ -72,6 +73,7 @@ struct op {
     struct message *messages;
     size_t n;
     int64_t total, next_due;
+    struct meter_report meters;
     bool ended_all;
 };
 

@@ -23,7 +23,7 @@ struct stub {
     struct rule *rules;
     enum stub_style style;
     char *requests[REQUESTS_MAX];
-    int requests_n;
+    int requests_n, closed_n;
 };
 
 struct link {
@@ -118,6 +118,10 @@ static void *serve(void *arg)
             break;
     }
     (void)shutdown(l.fd, SHUT_RDWR);
+    pthread_mutex_lock(&l.s->lock);
+    l.s->closed_n += request != NULL;
+    pthread_cond_broadcast(&l.s->came);
+    pthread_mutex_unlock(&l.s->lock);
     return NULL;
 }
 
@@ -196,20 +200,29 @@ int stub_count(struct stub *s, const char *text)
     return n;
 }
 
-bool stub_wait(struct stub *s, const char *text, int n)
+/* Until there are n requests with the text, or n closed connections when it is NULL. */
+static bool wait_for(struct stub *s, const char *text, int n)
 {
     struct timespec until;
-    int e = 0;
-    bool came;
+    int e = 0, now;
 
     (void)clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += WAIT_S;
     pthread_mutex_lock(&s->lock);
-    while (count(s, text) < n && e == 0)
+    while ((now = text != NULL ? count(s, text) : s->closed_n) < n && e == 0)
         e = pthread_cond_timedwait(&s->came, &s->lock, &until);
-    came = count(s, text) >= n;
     pthread_mutex_unlock(&s->lock);
-    return came;
+    return now >= n;
+}
+
+bool stub_wait(struct stub *s, const char *text, int n)
+{
+    return wait_for(s, text, n);
+}
+
+bool stub_wait_closed(struct stub *s, int n)
+{
+    return wait_for(s, NULL, n);
 }
 
 const char *stub_request(struct stub *s, const char *text, int n)

@@ -25,3 +25,5 @@ const char *stub_request(struct stub *s, const char *text, int n);
 /* How answers travel from now on. */
 enum stub_style { STUB_PLAIN, STUB_CHUNKED, STUB_CLOSES };
 void stub_style(struct stub *s, enum stub_style style);
+/* Waits until STUB_CLOSES has closed that many connections; false after 10 s. */
+bool stub_wait_closed(struct stub *s, int n);
