@@ -22,7 +22,8 @@ static bool is_digit(char ch)
  * exponent. Zero has no digits. */
 struct decimal {
     char digits[NUMBER_MAX];
-    int n, exponent;
+    size_t n;
+    int exponent;
     bool negative;
 };
 
@@ -78,7 +79,7 @@ static void decimal_shortest(double v, struct decimal *out)
 /* As ECMAScript's Number::toString lays it out. */
 static void decimal_print(struct buf *b, const struct decimal *d)
 {
-    int n = d->exponent, k = d->n;
+    int n = d->exponent, k = (int)d->n;
 
     if (k == 0) {
         buf_char(b, '0');
@@ -143,7 +144,7 @@ static void put_number(struct buf *b, str_t s)
         decimal_shortest(v, &js);
     js.negative = as_is.negative;
     if (js.n != as_is.n || (js.n > 0 && js.exponent != as_is.exponent) ||
-        memcmp(js.digits, as_is.digits, (size_t)js.n) != 0)
+        memcmp(js.digits, as_is.digits, js.n) != 0)
         buf_append(b, s);
     else
         decimal_print(b, &js);
