@@ -112,7 +112,7 @@ static uint64_t mix(uint64_t h, uint64_t v)
 static void all_events(struct sim *s)
 {
     static const struct sql q = { "SELECT id, data, idempotency_key FROM events "
-                                  "WHERE source <> 'system' ORDER BY id" };
+                                  "WHERE source NOT IN ('system', 'cron') ORDER BY id" };
     struct db_rows r;
 
     if (!rows_open(s, &q, ARGS_NONE, &r))

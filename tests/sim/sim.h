@@ -17,7 +17,8 @@
 #include "txn/txn.h"
 
 enum {
-    SIM_FNS = 4,
+    SIM_FNS = 5,
+    SIM_HELD = 4, /* the function that is debounced and has a schedule; it is never paused */
     SIM_WORKERS = 6,
     SIM_HOLDS = 6,   /* jobs a worker takes at most */
     SIM_GHOSTS = 48, /* lost holds that may still report */
@@ -271,6 +272,8 @@ extern const int64_t sim_limits[SIM_FNS][2];
 /* check_flow.c: lanes and actors, in a read. Idle: also that nobody waits beside room. */
 void check_flow(struct sim *s);
 void check_flow_end(struct sim *s);
+/* An event is held back: its run is still to come. */
+bool check_flow_held(struct sim *s);
 
 /* actors.c, worker.c: somebody does something. */
 void actors_init(struct sim *s);
