@@ -113,7 +113,7 @@ static int cli_run_inject(struct cli *cli)
                                 { "new_output", cli_text(cli, "output") },
                                 { "reason", cli_text(cli, "reason") } };
     struct json_error je;
-    str_t answer, value;
+    str_t answer, value, before;
     err_t e;
 
     if (members[2].value.n == 0)
@@ -126,8 +126,8 @@ static int cli_run_inject(struct cli *cli)
         return cli_fail(cli, e);
     printf("Injected step " STR_FMT "\n",
            STR_ARG(out_clean(cli, json_text(cli, answer, "step_id", "stepId"))));
-    printf("Previous output: " STR_FMT "\n",
-           STR_ARG(out_clean(cli, json_inside(cli, answer, "previous_output", "previousOutput"))));
+    before = out_clean(cli, json_inside(cli, answer, "previous_output", "previousOutput"));
+    printf("Previous output:%s" STR_FMT "\n", before.n > 0 ? " " : "", STR_ARG(before));
     return 0;
 }
 
