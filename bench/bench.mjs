@@ -97,6 +97,22 @@ async function endpoint() {
 
 const SYNC = '/ironflow.v1.IronflowService/TriggerSync';
 
+/** What recording adds: the same runs with and without, in turns, so that both meet the same machine. */
+async function recording(server, suffix) {
+  const w = worker(server, 'final');
+  const cpu = { off: 0, on: 0 }, turns = 3;
+  await until('the worker', () => fetch(`${server.url}/api/v1/workers`).then((r) => r.json()).then((j) => j.count > 0));
+  for (let i = 0; i < 2 * turns; i++) {
+    const mode = i % 2 ? 'on' : 'off';
+    await server.register('bench-final', 'bench.final', { recording: mode === 'on', recordingRetention: '7d' });
+    await load(server, SYNC, 64, 2000, '{"event":"bench.final","data":{"n":%n}}');
+    cpu[mode] += (await load(server, SYNC, 64, 20000, '{"event":"bench.final","data":{"n":%n}}')).server_cpu_s_per_1000;
+  }
+  print({ workload: `recording${suffix}`, server_cpu_s_per_1000: Number((cpu.on / turns).toFixed(4)),
+    without: Number((cpu.off / turns).toFixed(4)), added_percent: Number((100 * (cpu.on / cpu.off - 1)).toFixed(1)) });
+  await w.stop();
+}
+
 /** Emit, runs and latency on one server; names get the suffix. */
 async function figures(server, suffix) {
   const want = (name) => !wanted || wanted.includes(name);
@@ -117,6 +133,7 @@ async function figures(server, suffix) {
       print({ workload: `run_latency${suffix}`, ...(await load(server, SYNC, 1, 3000, body)) });
     await w.stop();
   }
+  if (want('recording')) await recording(server, suffix);
   if (want('push')) {
     const server2 = await endpoint();
     await server.register('bench-push', 'bench.push', { preferredMode: 'EXECUTION_MODE_PUSH',
