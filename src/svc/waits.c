@@ -17,8 +17,8 @@
 #include "svc/upkeep.h"
 #include "txn/txn.h"
 
-#define WAKES_PER_SLICE 100
-#define WAKES_OF_MANY 64
+#define WAKES_PER_SLICE 64
+#define WAKES_OF_MANY 16
 
 /* ---- looking --------------------------------------------------------------------------------- */
 

@@ -648,3 +648,63 @@ test('an event knows the run that emitted it', async () => {
   const found = await s.rest('GET', `/events/${body.event_id}`);
   assert.ok(found.text.includes(run), found.text);
 });
+
+/* ---- at the same moment ---- */
+
+test('an event and a new wait at the same moment have one outcome', async () => {
+  const f = await setup({ cancelOn: [{ event: 'never.mind', match: 'k' }] });
+  for (let round = 0; round < 15; round++) {
+    const run = await f.emit({ k: round });
+    const job = await f.take();
+    const answers = await Promise.all([
+      f.w.update(job, yieldWait(job, { event: `${f.id}.ok`, match: 'k' })), f.ok({ k: round }), f.ok({ k: round }),
+    ]);
+    assert.equal(answers[0].status, 200, answers[0].text);
+    const [row] = await steps(run);
+    const { status } = await s.getRun(run);
+    if (row.status === 'completed') assert.equal(status, 'pending');
+    else await f.ok({ k: round }); // it came before the wait: the next one counts
+    const next = await f.take();
+    assert.equal(next.run_id, run);
+    assert.equal(next.execution_seq, 2);
+    assert.equal(next.completed_steps.length, 1);
+    await f.complete(next, null);
+  }
+});
+
+test('events, deadlines and cancels that race end a wait once', async () => {
+  const f = await setup();
+  await s.register(f.id, `${f.id}.go`, { cancelOn: [{ event: `${f.id}.stop`, match: 'k' }] });
+  const runs = [];
+  for (let i = 0; i < 24; i++)
+    runs.push((await f.wait({ k: i }, { match: 'k', timeout: `${1500 + (i % 3) * 100}ms` })).run);
+  await Promise.all(runs.flatMap((run, k) => [
+    f.ok({ k }), emit(`${f.id}.stop`, { k }), k % 2 ? s.rest('POST', `/runs/${run}/cancel`, {}) : f.ok({ k }),
+  ]));
+  for (const run of runs) {
+    const r = await s.untilRun(run, ['cancelled', 'failed']);
+    const [row] = await steps(run);
+    assert.ok(['completed', 'failed', 'timed_out'].includes(row.status), row.status);
+    assert.ok(['user', 'cancel-on-event'].includes(r.cancellation_cause), JSON.stringify(r));
+  }
+});
+
+test('siblings that fail at the same moment reach each parent once', async () => {
+  const parent = await setup({}, GO), child = await setup();
+  const jobs = [];
+  for (let i = 0; i < 8; i++) {
+    await parent.emit({ i });
+    const job = await parent.take();
+    await parent.w.update(job, yieldInvoke(job, child.id));
+  }
+  for (let i = 0; i < 8; i++) jobs.push(await child.take());
+  await Promise.all(jobs.map((job, i) => child.w.update(job, i % 2 ? { status: 'completed', output: i }
+    : { status: 'failed', error: { message: 'no', retryable: false } })));
+  const seen = new Set();
+  for (let i = 0; i < 8; i++) {
+    const job = await parent.take();
+    assert.equal(job.completed_steps.length, 1);
+    seen.add(job.run_id);
+  }
+  assert.equal(seen.size, 8);
+});
