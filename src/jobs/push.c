@@ -7,14 +7,12 @@
  * second one stand in line, first come first served, CHUNK at a time. */
 #include "jobs/push.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/sync.h"
 #include "jobs/push_wire.h"
 #include "txn/txn.h"
 
@@ -64,7 +62,6 @@ struct sending {
 struct push {
     struct app *app;
     struct loop *loop;
-    pthread_t thread;
     struct outbound *outbound;   /* made for the first call */
     struct map targets;          /* by function key */
     struct target *first, *last; /* in line */
@@ -593,15 +590,6 @@ static void recover(struct push *p, int64_t delay_ms)
 /* ---- from birth to death ----------------------------------------------------------------------
  */
 
-static void *thread(void *arg)
-{
-    struct push *p = arg;
-
-    recover(p, 0);
-    loop_run(p->loop);
-    return NULL;
-}
-
 static void on_drain(struct loop_msg *m)
 {
     struct push *p = (struct push *)((char *)m - offsetof(struct push, drained));
@@ -635,7 +623,8 @@ struct push *push_start(struct app *app)
     must(uv_timer_init(loop_uv(p->loop), &p->timer) == 0);
     p->timer.data = p;
     must(uv_timer_start(&p->timer, on_tick, LOOK_AGAIN_MS, LOOK_AGAIN_MS) == 0);
-    thread_start(&p->thread, "push", thread, p);
+    recover(p, 0);
+    loop_spawn(p->loop, "push");
     return p;
 }
 
@@ -666,8 +655,7 @@ void push_free(struct push *p)
 
     if (p == NULL)
         return;
-    loop_stop(p->loop);
-    thread_join(p->thread);
+    loop_join(p->loop);
     loop_free(p->loop);
     for (size_t i = 0; (t = map_next(&p->targets, &i)) != NULL;)
         mem_free(t);
