@@ -2,8 +2,8 @@
  * that came in; enums have the same numbers in both worlds. */
 #include "api/convert.h"
 
-#include "engine/tick.h"
 #include "codec/json.h"
+#include "engine/tick.h"
 #include "svc/principal.h"
 #include "svc/registry.h"
 #include "svc/runs.h"

@@ -299,6 +299,7 @@ static void found_add(struct found *f, const struct hits *h)
         return;
     f->named = true;
     found_room(f, (size_t)h->n + h->filtered_n);
+    must(f->items != NULL);
     if (h->n > 0)
         memcpy(f->items + f->n, h->items, h->n * sizeof(*h->items));
     f->n += h->n;

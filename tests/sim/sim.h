@@ -45,8 +45,8 @@ struct sim_totals {
     int64_t unknown;                                              /* calls without an answer */
     int64_t crashes, restarts, faults, runs, commits, messages;
     int64_t woken, late, children, stopped; /* waits by event or deadline, invokes, cancel specs */
-    int64_t kept, dropped, torn; /* unsynced writes at power cuts */
-    uint64_t digest;             /* of all notes: equal for equal seeds */
+    int64_t kept, dropped, torn;            /* unsynced writes at power cuts */
+    uint64_t digest;                        /* of all notes: equal for equal seeds */
 };
 
 /* ---- the model: what was acknowledged
