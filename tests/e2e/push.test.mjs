@@ -443,3 +443,48 @@ test('a stop lets requests under way end', async () => {
 test('F134 a push timeout that passes the stale threshold is refused at the start', async () => {
   await assert.rejects(Server.start({ env: { IRONFLOW_PUSH_TIMEOUT_MS: '100000' } }), /push timeout/);
 });
+
+test('killed under load ten times: no run is lost, no stored step runs again', async () => {
+  const own = await Server.start({ flags: ['--node-id', 'one'] });
+  const stored = new Map(), ended = new Map();
+  const wrong = [];
+  let nonce = 0;
+  const e = await endpoint((body) => {
+    const a = body.steps.find((x) => x.name === 'a');
+    if (!a && stored.has(body.run_id)) wrong.push(`${body.run_id}: step a is gone`);
+    if (!a) return { status: 'yielded', steps: [stepOf(body, 'a', ++nonce)],
+      yield: { step_id: `${body.run_id}:nap:0`, type: 'sleep', until: new Date(Date.now() + 20).toISOString() } };
+    if (stored.has(body.run_id) && stored.get(body.run_id) !== a.output) wrong.push(`${body.run_id}: step a ran again`);
+    stored.set(body.run_id, a.output);
+    ended.set(body.run_id, (ended.get(body.run_id) ?? 0) + 1);
+    return done(a.output);
+  });
+  try {
+    const answer = await own.rpc('RegisterFunction', { id: 'load', triggers: [{ event: 'load.go' }], endpointUrl: e.url });
+    assert.equal(answer.status, 200);
+    const acked = [];
+    let over = false;
+    const emitters = Array.from({ length: 8 }, async () => {
+      while (!over) {
+        const reply = await own.rest('POST', '/events', { name: 'load.go', data: {} }).catch(() => null);
+        if (reply?.status === 200) acked.push(...reply.body.run_ids);
+        else await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    });
+    for (let i = 0; i < 10; i++) {
+      const before = acked.length;
+      await until('some load', () => acked.length > before + 10 + 7 * i);
+      await own.crash();
+    }
+    over = true;
+    await Promise.all(emitters);
+    for (const id of acked) {
+      const run = await own.untilRun(id, 'completed');
+      assert.deepEqual([run.output, run.attempt], [stored.get(id), 1]);
+    }
+    assert.deepEqual(wrong, []);
+    assert.ok(acked.length > 300);
+  } finally {
+    await own.stop();
+  }
+});
