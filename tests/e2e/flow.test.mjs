@@ -1,7 +1,7 @@
 // Schedules and flow control: engine checklist I 171 to 188, B 28, 29, 44.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { Server, bin, run, step, until } from './lib.mjs';
+import { Server, bin, pgUrl, run, step, until } from './lib.mjs';
 
 let s;
 before(async () => { s = await Server.start({ env: { IRONFLOW_POLL_HOLD_MS: '200' } }); });
@@ -464,4 +464,48 @@ test('an expression that costs too much is no match, and holds nobody up', async
   assert.deepEqual(answer.run_ids, []);
   assert.ok(Date.now() - at < 3000);
   assert.equal((await emitAll('dear.go', { l: [1, 2] })).run_ids.length, 1);
+});
+
+// ---- three nodes -------------------------------------------------------------------------------------
+
+test('I175 I184 three nodes fire a tick once, end a burst once, and keep a limit together', { skip: !pgUrl }, async () => {
+  const env = { IRONFLOW_POLL_HOLD_MS: '200' };
+  const nodes = [await Server.start({ env })];
+  for (let i = 0; i < 2; i++) nodes.push(await Server.start({ env, pg: nodes[0].pg }));
+  const [a, b, c] = nodes;
+  const total = async (id) => (await c.rest('GET', `/runs?function_id=${id}`)).body.total_count;
+  await a.register('n-tick', undefined, { triggers: [{ cron: '* * * * * *', event: 'n-tick.go' }] });
+  await b.register('n-deb', 'n-deb.go', { debounce: { period_ms: 1000, key: '' } });
+  await c.register('n-lim', 'n-lim.go', { concurrency: { limit: 2, key: 'k' } });
+  for (let i = 0; i < 9; i++) await nodes[i % 3].rest('POST', '/events', { name: 'n-deb.go', data: { i } });
+  const N = 40, running = { x: 0, y: 0 }, most = { x: 0, y: 0 };
+  for (let i = 0; i < N; i++)
+    await nodes[i % 3].rest('POST', '/events', { name: 'n-lim.go', data: { k: i % 2 ? 'x' : 'y' } });
+  let done = 0;
+  const serve = async (node, id) => {
+    const w = await node.worker(id, ['n-lim']);
+    while (done < N) {
+      const reply = await w.poll(3);
+      for (const job of reply.body?.jobs ?? []) {
+        const k = job.event.data.k;
+        most[k] = Math.max(most[k], ++running[k]);
+        await new Promise((resolve) => setImmediate(resolve));
+        running[k]--; // before the report: what follows may start the next one
+        assert.equal((await w.update(job, { status: 'completed', output: {} })).status, 200);
+        done++;
+      }
+    }
+  };
+  await Promise.all(nodes.flatMap((n, i) => [serve(n, `w${i}-1`), serve(n, `w${i}-2`)]));
+  assert.equal(await total('n-lim'), N);
+  assert.ok(most.x <= 2 && most.y <= 2, JSON.stringify(most));
+  b.child.kill('SIGKILL'); // a node dies: the others go on
+  const before = await total('n-tick');
+  await until('more ticks', async () => (await total('n-tick')) >= before + 3);
+  assert.equal(await total('n-deb'), 1);
+  const runs = (await c.rest('GET', '/runs?function_id=n-tick&limit=1000')).body.runs;
+  const times = [];
+  for (const r of runs) times.push((await a.rest('GET', `/events/${r.event_id}`)).body.data.scheduled_at);
+  assert.equal(new Set(times).size, times.length);
+  for (const n of nodes) await n.stop();
 });
