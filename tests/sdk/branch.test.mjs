@@ -1,5 +1,5 @@
 // The C library's branches and compensations against the real server; one worker is killed in the
-// middle of a run. IRONFLOW_BRANCH_WORKER names the program.
+// middle of a run, one while it undoes. IRONFLOW_BRANCH_WORKER names the program.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -44,7 +44,7 @@ test('a worker killed inside a map repeats no completed step of a branch', async
     run = await emit('c.crash', {});
     await until('10 steps to be stored and 2 to hang', async () =>
       (await stepsOf(run)).filter((x) => x.status === 'completed').length === 10 &&
-      readFileSync(log, 'utf8').split('hangs').length === 3);
+      readFileSync(log, 'utf8').split('hangs second').length === 3);
     await end('SIGKILL', 'SIGKILL');
   });
   await withWorker([], async () => {
@@ -94,6 +94,21 @@ test('a run that fails for good is undone in reverse order, and once', async () 
     assert.equal((await s.rest('POST', '/runs/resume', { run_id: run })).status, 200);
     await until('the refund', () => did(run).length === 4);
     await s.untilRun(run, 'failed');
+    assert.deepEqual(did(run), ['charge', 'reserve', 'release', 'refund']);
+  });
+});
+
+test('a worker killed while it undoes leaves the rest to the next one', async () => {
+  let run;
+  await withWorker(['hang'], async (child, end) => {
+    run = await emit('c.saga', {});
+    await until('one to be undone and one to hang', async () =>
+      (await stepsOf(run)).some((x) => x.name === 'compensate:reserve' && x.status === 'completed') &&
+      readFileSync(log, 'utf8').includes('hangs refund'));
+    await end('SIGKILL', 'SIGKILL');
+  });
+  await withWorker([], async () => {
+    assert.equal((await s.untilRun(run, 'failed')).error.code, 'SOLD_OUT');
     assert.deepEqual(did(run), ['charge', 'reserve', 'release', 'refund']);
   });
 });

@@ -1,9 +1,9 @@
 /* A worker of the C library with branches and compensations, for tests/sdk/branch.test.mjs:
  *
- *   branch_worker URL LOG [hang]
+ *   branch_worker URL LOG [hang | closed]
  *
- * What its steps do is one line each in LOG. With `hang` some steps never end. Each step is durable
- * before its branch goes on. It serves until SIGTERM. */
+ * What its steps do is one line each in LOG. With `hang` some steps never end, with `closed`
+ * nothing is refunded. Each step is durable before its branch goes on. It serves until SIGTERM. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 
 static struct ironflow_worker *worker;
 static int log_fd;
-static bool hang;
+static bool hang, closed;
 
 static void on_signal(int sig)
 {
@@ -138,14 +138,13 @@ static int many(struct ironflow_run *run, void *arg)
     return ironflow_map(run, "m", &map, NULL);
 }
 
-/* Undoes, unless the log's owner has not allowed it yet. */
 static int refund(struct ironflow_run *run, void *arg, const char **output)
 {
-    if (hang) {
+    if (closed) {
         ironflow_run_error(run, "BANK", "the bank is closed");
         return IRONFLOW_RETRY;
     }
-    return tells(run, arg, output);
+    return hangs(run, arg, output);
 }
 
 /* Fails after two steps that can be undone: for good, or with "again" for another attempt. */
@@ -183,7 +182,8 @@ int main(int argc, char **argv)
                                              .checkpoint_ms = IRONFLOW_CHECKPOINT_EACH };
     int rc;
 
-    hang = argc > 3;
+    hang = argc > 3 && strcmp(argv[3], "hang") == 0;
+    closed = argc > 3 && strcmp(argv[3], "closed") == 0;
     log_fd = argc > 2 ? open(argv[2], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
     worker = log_fd >= 0 ? ironflow_worker_new(&config) : NULL;
     if (worker == NULL)
