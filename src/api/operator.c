@@ -87,8 +87,7 @@ err_t api_step_inject(struct ctx *c, struct api_call *a)
     int64_t id = 0;
 
     TRY(api_id_parse(c, ID_RUN, "run", in->run_id, &id));
-    TRY(svc_step_inject(c, id, in->step_id, in->new_output, in->reason, &s,
-                        &out->previous_output));
+    TRY(svc_step_inject(c, id, in->step_id, in->new_output, in->reason, &s, &out->previous_output));
     out->step_id = api_id(c, ID_STEP, s.id);
     return ERR_OK;
 }

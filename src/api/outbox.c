@@ -49,8 +49,8 @@ err_t api_dead_letter_list(struct ctx *c, struct api_call *a)
     return ERR_OK;
 }
 
-static err_t event_of(struct ctx *c, const struct api_call *a, struct pb_rest_dead_letter_answer *out,
-                      int64_t *id)
+static err_t event_of(struct ctx *c, const struct api_call *a,
+                      struct pb_rest_dead_letter_answer *out, int64_t *id)
 {
     str_t text = api_param(a, "eventID");
 

@@ -83,8 +83,7 @@ static void trail_print(struct cli *cli, str_t answer)
 
 static int cli_audit_trail(struct cli *cli)
 {
-    struct api_req req = { .method = "POST",
-                           .path = S("/ironflow.v1.AuditService/GetAuditTrail") };
+    struct api_req req = { .method = "POST", .path = S("/ironflow.v1.AuditService/GetAuditTrail") };
     str_t answer;
     err_t e = trail_body(cli, &req.body);
 

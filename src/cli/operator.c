@@ -174,12 +174,11 @@ const struct cmd cmd_run_inject = {
     .examples = "ironflow run inject run_abc123 step_002 --output '{\"total\":89.99}'\n"
                 "ironflow run inject run_abc123 step_002 --output '{\"fixed\": true}' "
                 "--reason \"wrong price\"",
-    .opts =
-        (const struct opt[]){
-            { 0, "output", OPT_TEXT, "json", NULL, "New output of the step (required)." },
-            { 0, "reason", OPT_TEXT, "text", NULL, "Why it is changed." },
-            CLI_SERVER_OPTS,
-            { 0 } },
+    .opts = (const struct opt[]){ { 0, "output", OPT_TEXT, "json", NULL,
+                                    "New output of the step (required)." },
+                                  { 0, "reason", OPT_TEXT, "text", NULL, "Why it is changed." },
+                                  CLI_SERVER_OPTS,
+                                  { 0 } },
     .run = cli_run_inject,
 };
 
@@ -187,8 +186,9 @@ const struct cmd cmd_run_resume = {
     .name = "resume",
     .args = "<run-id>",
     .help = "Go on with a paused or failed run.",
-    .about = "Completed steps keep their results, unless --from-step names a step: it and all later\n"
-             "ones run again.",
+    .about =
+        "Completed steps keep their results, unless --from-step names a step: it and all later\n"
+        "ones run again.",
     .examples = "ironflow run resume run_abc123\n"
                 "ironflow run resume run_abc123 --from-step step_002",
     .opts = (const struct opt[]){ { 0, "from-step", OPT_TEXT, "step-id", NULL,

@@ -1,5 +1,5 @@
-/* `ironflow outbox dlq`: dead letters. Here no environment is assumed: whoever looks for lost messages
- * must not look into the wrong one. */
+/* `ironflow outbox dlq`: dead letters. Here no environment is assumed: whoever looks for lost
+ * messages must not look into the wrong one. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -145,12 +145,11 @@ static const struct cmd cmd_dlq_list = {
                 "IRONFLOW_ENV=prod ironflow outbox dlq list\n"
                 "ironflow outbox dlq list --env prod --json | jq '.items[].event_id'",
     .opts =
-        (const struct opt[]){
-            { 0, "limit", OPT_INT, "n", "50", "Most rows to return, 1 to 500." },
-            { 0, "offset", OPT_INT, "n", "0", "Rows to skip." },
-            CLI_JSON_OPT,
-            CLI_SERVER_OPTS,
-            { 0 } },
+        (const struct opt[]){ { 0, "limit", OPT_INT, "n", "50", "Most rows to return, 1 to 500." },
+                              { 0, "offset", OPT_INT, "n", "0", "Rows to skip." },
+                              CLI_JSON_OPT,
+                              CLI_SERVER_OPTS,
+                              { 0 } },
     .run = cli_dlq_list,
 };
 

@@ -211,7 +211,6 @@ const struct cmd cmd_run = {
     .name = "run",
     .help = "List, inspect, cancel, pause and resume runs.",
     .subs = (const struct cmd *const[]){ &cmd_run_list, &cmd_run_get, &cmd_run_steps,
-                                         &cmd_run_cancel, &cmd_run_pause,
-                                         &cmd_run_paused_state, &cmd_run_inject,
-                                         &cmd_run_resume, NULL },
+                                         &cmd_run_cancel, &cmd_run_pause, &cmd_run_paused_state,
+                                         &cmd_run_inject, &cmd_run_resume, NULL },
 };

@@ -29,8 +29,8 @@ struct audit_entry {
     /* of a status: from and to; of a step: its type, duration or attempt, and the event that is its
      * output */
     int64_t a, b;
-    /* text: why a run moved; output or error; the new result of a step, and then what it was before,
-     * who changed it and why */
+    /* text: why a run moved; output or error; the new result of a step, and then what it was
+     * before, who changed it and why */
     str_t text, before, by, reason;
 };
 

@@ -32,9 +32,15 @@ static int teardown(void **state)
 
 static void entries_come_back_as_they_were(void **state)
 {
-    struct audit_entry in = { .type = AUDIT_STEP_PATCHED, .at = INT64_MAX, .step = 1, .a = 300,
-                              .b = 0, .text = S("{\"new\":1}"), .before = S("null"),
-                              .by = S("ak_1"), .reason = S("why \xc3\xa4") };
+    struct audit_entry in = { .type = AUDIT_STEP_PATCHED,
+                              .at = INT64_MAX,
+                              .step = 1,
+                              .a = 300,
+                              .b = 0,
+                              .text = S("{\"new\":1}"),
+                              .before = S("null"),
+                              .by = S("ak_1"),
+                              .reason = S("why \xc3\xa4") };
     struct world *w = *state;
     struct audit_entry *out = NULL;
     size_t n = 0;

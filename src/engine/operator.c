@@ -112,8 +112,8 @@ err_t step_patch_check(struct ctx *c, const struct run *run, const struct step *
                        STR_ARG(step));
     if (run->status != RUN_FAILED && run->status != RUN_PAUSED && s->status != STEP_COMPLETED)
         return err_set(c, ERR_PRECONDITION,
-                       "run is " STR_FMT ": only its completed steps can be patched, this one is "
-                       STR_FMT,
+                       "run is " STR_FMT
+                       ": only its completed steps can be patched, this one is " STR_FMT,
                        STR_ARG(word), STR_ARG(step));
     return ERR_OK;
 }

@@ -126,8 +126,8 @@ static void a_failure_that_would_be_retried_pauses(void **state)
     struct world *w = *state;
 
     assert_int_equal(ask_pause(w), ERR_OK);
-    assert_int_equal(
-        run_report_failed(&w->c, &w->run, &w->job, &retry, S("{}"), true, &w->move), ERR_OK);
+    assert_int_equal(run_report_failed(&w->c, &w->run, &w->job, &retry, S("{}"), true, &w->move),
+                     ERR_OK);
     run_hold(&w->c, &w->run, &w->job, &w->move);
     assert_true(run_held(&w->run));
     assert_int_equal((int)w->move.timer.kind, 0);
@@ -174,8 +174,8 @@ static void a_failed_run_resumes_with_a_fresh_budget_and_its_old_fences(void **s
     struct job again;
 
     w->run.attempt = 3;
-    assert_int_equal(
-        run_report_failed(&w->c, &w->run, &w->job, &retry, S("{}"), true, &w->move), ERR_OK);
+    assert_int_equal(run_report_failed(&w->c, &w->run, &w->job, &retry, S("{}"), true, &w->move),
+                     ERR_OK);
     again = run_job_again(&w->c, &w->run, 77, 4);
     assert_int_equal(run_resume(&w->c, &w->run, &again, &w->move), ERR_OK);
     assert_int_equal(w->move.from, RUN_FAILED);
@@ -246,8 +246,7 @@ static void which_steps_may_be_patched(void **state)
                        (rs == RUN_FAILED || rs == RUN_PAUSED || ss == STEP_COMPLETED);
 
             w->run.status = (enum run_status)rs;
-            assert_int_equal(step_patch_check(&w->c, &w->run, &s),
-                             may ? ERR_OK : ERR_PRECONDITION);
+            assert_int_equal(step_patch_check(&w->c, &w->run, &s), may ? ERR_OK : ERR_PRECONDITION);
         }
     }
 }

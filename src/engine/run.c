@@ -62,7 +62,9 @@ void run_create(struct ctx *c, const struct function *f, const struct event *e, 
             f->retry.max_attempts > 0 ? f->retry.max_attempts : retry_default().max_attempts,
         .fn_version = f->version,
         .updated_at = c->now_ms,
-        .recording = !f->recording ? 0 : f->recording_ms > 0 ? f->recording_ms : -1,
+        .recording = !f->recording         ? 0
+                     : f->recording_ms > 0 ? f->recording_ms
+                                           : -1,
     };
     *job =
         (struct job){ .run_id = run->id, .fn = f->key, .state = JOB_READY, .ready_at = c->now_ms };

@@ -6,8 +6,9 @@ static const struct sm_row run_rows[RUN_STATUS_COUNT] = {
     /* back to pending: a claim that was not delivered, a wait that is over before it began */
     /* to running: a resumed run says so before a worker has it */
     [RUN_RUNNING] = { "running",
-                      SM_TO(RUN_RUNNING) | SM_TO(RUN_COMPLETED) | SM_TO(RUN_FAILED) | SM_TO(RUN_WAITING) |
-                          SM_TO(RUN_PAUSED) | SM_TO(RUN_PENDING) | SM_TO(RUN_CANCELLED),
+                      SM_TO(RUN_RUNNING) | SM_TO(RUN_COMPLETED) | SM_TO(RUN_FAILED) |
+                          SM_TO(RUN_WAITING) | SM_TO(RUN_PAUSED) | SM_TO(RUN_PENDING) |
+                          SM_TO(RUN_CANCELLED),
                       0 },
     [RUN_WAITING] = { "waiting", SM_TO(RUN_PENDING) | SM_TO(RUN_RUNNING) | SM_TO(RUN_CANCELLED),
                       0 },

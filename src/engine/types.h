@@ -90,8 +90,8 @@ enum job_report {
 
 /* What others have to do with an open run. */
 enum job_watch {
-    WATCH_ROWS = 1,   /* has rows in waits: they go when it ends */
-    WATCH_PARENT = 2, /* a step of another run waits for its end */
+    WATCH_ROWS = 1,     /* has rows in waits: they go when it ends */
+    WATCH_PARENT = 2,   /* a step of another run waits for its end */
     WATCH_CATCHES = 4,  /* who yielded last can be told of failed invokes */
     WATCH_PAUSE = 8,    /* an operator wants it paused at the next step boundary */
     WATCH_RESUMED = 16, /* ready or laned: its run says running already */

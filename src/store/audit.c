@@ -61,9 +61,9 @@ err_t store_audit_expired(struct ctx *c, int64_t now_ms, int64_t limit, struct a
     while (db_row(&r)) {
         struct audit_row *row = rows_next(c, &rows);
 
-        *row = (struct audit_row){
-            .id = db_int(&r, 0), .env = db_int(&r, 1), .run_id = db_int(&r, 2)
-        };
+        *row = (struct audit_row){ .id = db_int(&r, 0),
+                                   .env = db_int(&r, 1),
+                                   .run_id = db_int(&r, 2) };
     }
     TRY(db_end(&r));
     *out = rows.items;

@@ -10,8 +10,8 @@ err_t store_run_flag(struct ctx *c, const struct run *run)
                                   "WHERE id = $1 AND env = $env AND status IN (2, 7, 8)" };
     int64_t n = 0;
 
-    TRY(db_exec(c, &q,
-                ARGS(DB_INT(run->id), DB_INT(run->pause_requested), DB_INT(run->updated_at)), &n));
+    TRY(db_exec(c, &q, ARGS(DB_INT(run->id), DB_INT(run->pause_requested), DB_INT(run->updated_at)),
+                &n));
     return n == 1 ? ERR_OK : err_set(c, ERR_INTERNAL, "a run that is open has another status");
 }
 
@@ -69,7 +69,8 @@ err_t store_steps_discard(struct ctx *c, int64_t run_id, int64_t sequence)
 err_t store_step_search(struct ctx *c, str_t step_id, int64_t runs_max, int64_t *out)
 {
     static const struct sql open = {
-        "SELECT s.id FROM (SELECT run_id FROM queue WHERE env = $env ORDER BY run_id DESC LIMIT $3) "
+        "SELECT s.id FROM (SELECT run_id FROM queue WHERE env = $env ORDER BY run_id DESC LIMIT "
+        "$3) "
         "q CROSS JOIN steps s WHERE s.run_id = q.run_id AND s.step_hash = $1 AND s.step_id = $2 "
         "ORDER BY s.id DESC LIMIT 1"
     };

@@ -72,11 +72,10 @@ err_t store_queue_add(struct ctx *c, const struct job *job)
 
     if (job->lane != 0 || job->actor != 0)
         return add_flow(c, job);
-    return db_exec(
-        c, &q,
-        ARGS(DB_INT(job->run_id), DB_INT(job->fn), DB_INT(job->state), DB_INT(job->ready_at),
-             DB_INT(job->watch)),
-        NULL);
+    return db_exec(c, &q,
+                   ARGS(DB_INT(job->run_id), DB_INT(job->fn), DB_INT(job->state),
+                        DB_INT(job->ready_at), DB_INT(job->watch)),
+                   NULL);
 }
 
 static err_t job_get(struct ctx *c, const struct sql *q, int64_t run_id, struct job *out,

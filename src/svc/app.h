@@ -29,11 +29,11 @@ struct app {
     int64_t outbox_backoff_ms; /* between the first tries of a refused message; 1,000 */
     int64_t started_at;
     str_t node_id;
-    int64_t lease_ms;       /* an acknowledged job; 90,000 */
-    int64_t lease_claim_ms; /* one not yet acknowledged; 30,000 */
-    int64_t grace_ms;       /* after an expired lease; 30,000 */
-    int64_t poll_hold_ms;   /* a poll is held; 20,000 */
-    int64_t worker_ttl_ms;  /* without a sign of life; 90,000 */
+    int64_t lease_ms;        /* an acknowledged job; 90,000 */
+    int64_t lease_claim_ms;  /* one not yet acknowledged; 30,000 */
+    int64_t grace_ms;        /* after an expired lease; 30,000 */
+    int64_t poll_hold_ms;    /* a poll is held; 20,000 */
+    int64_t worker_ttl_ms;   /* without a sign of life; 90,000 */
     int64_t push_timeout_ms; /* a whole push request; 10,000 */
     int64_t push_stale_ms;   /* a push run without an outcome is sent again; 120,000 */
     int64_t breaker_open_ms; /* how long a circuit breaker stays open; 60,000 */

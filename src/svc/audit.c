@@ -377,8 +377,8 @@ static err_t row_expire(struct ctx *c, const struct audit_row *row)
 
     if (e != ERR_NOT_FOUND)
         TRY(e);
-    if (e == ERR_OK && (!sm_final(&run_sm, (int)run.status) ||
-                        run.ended_at + run.recording > c->now_ms))
+    if (e == ERR_OK &&
+        (!sm_final(&run_sm, (int)run.status) || run.ended_at + run.recording > c->now_ms))
         return store_audit_keep(c, row->id);
     return store_audit_del(c, row->run_id, UPKEEP_SLICE, &n);
 }

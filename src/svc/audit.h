@@ -24,10 +24,10 @@ NODISCARD err_t audit_change(struct ctx *c, const struct run *run, const struct 
 NODISCARD err_t audit_write(struct ctx *c);
 
 struct audit_filter {
-    str_t type;              /* empty: all */
-    int64_t from_ms, to_ms;  /* inclusive, exclusive; 0: open */
-    int64_t limit;           /* at least 1 */
-    int64_t row, ordinal;    /* only entries behind this one; 0: from the beginning */
+    str_t type;             /* empty: all */
+    int64_t from_ms, to_ms; /* inclusive, exclusive; 0: open */
+    int64_t limit;          /* at least 1 */
+    int64_t row, ordinal;   /* only entries behind this one; 0: from the beginning */
 };
 /* An entry as it is read. Its place is what a filter takes to go on behind it. */
 struct audit_event {

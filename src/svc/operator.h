@@ -30,5 +30,6 @@ NODISCARD err_t svc_step_patch(struct ctx *c, str_t step, str_t output, str_t re
 NODISCARD err_t svc_step_inject(struct ctx *c, int64_t run_id, str_t step, str_t output,
                                 str_t reason, struct step *out, str_t *previous);
 
-/* READ. Ids of the entity streams that the run read from or appended to, in order. ERR_NOT_FOUND. */
+/* READ. Ids of the entity streams that the run read from or appended to, in order. ERR_NOT_FOUND.
+ */
 NODISCARD err_t svc_run_streams(struct ctx *c, int64_t id, str_t **out, size_t *n);

@@ -86,11 +86,10 @@ static int64_t entries(struct sim *s, int64_t id)
 
 static void pack(struct sim *s, const char *more)
 {
-    sim_function(s, str_z(&s->arena,
-                          str_printf(&s->arena,
-                                     "{\"id\":\"pack\",\"triggers\":[{\"event\":\"e\"}],"
-                                     "\"retry\":{\"maxAttempts\":1}%s}",
-                                     more)));
+    sim_function(s, str_z(&s->arena, str_printf(&s->arena,
+                                                "{\"id\":\"pack\",\"triggers\":[{\"event\":\"e\"}],"
+                                                "\"retry\":{\"maxAttempts\":1}%s}",
+                                                more)));
     sim_worker(s, "w1", "[\"pack\"]", 4);
 }
 

@@ -1,5 +1,5 @@
-/* Events whose message was refused: tried again alone, ten times, then dead until an operator decides
- * (spec engine-ops section 8). The log itself refuses nothing; a bus behind it may. */
+/* Events whose message was refused: tried again alone, ten times, then dead until an operator
+ * decides (spec engine-ops section 8). The log itself refuses nothing; a bus behind it may. */
 #pragma once
 
 #include "engine/types.h"
