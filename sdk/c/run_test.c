@@ -217,19 +217,18 @@ static void a_wait_yields_what_it_waits_for(void **state)
     };
     static const struct ironflow_wait bad = { .event = "ok", .match_value = "[1" };
     struct fixture f = fixture_new(PLAIN "\"completed_steps\":[]}");
-    struct fixture over = fixture_new(
-        PLAIN "\"completed_steps\":[{\"step_id\":\"run_k:w:0\",\"name\":\"w\","
-              "\"output\":{\"id\":\"evt_2\",\"data\":{\"a\": 1.0}}}]}");
+    struct fixture over =
+        fixture_new(PLAIN "\"completed_steps\":[{\"step_id\":\"run_k:w:0\",\"name\":\"w\","
+                          "\"output\":{\"id\":\"evt_2\",\"data\":{\"a\": 1.0}}}]}");
     const char *event = NULL;
 
     (void)state;
     assert_int_equal(ironflow_wait_for_event(f.run, "w", &bad, NULL), IRONFLOW_FAIL);
     assert_int_equal(ironflow_wait_for_event(f.run, "w", &wait, &event), IRONFLOW_YIELD);
     assert_null(event);
-    assert_string_equal(f.run->yield,
-                        "{\"step_id\":\"run_k:w:0\",\"type\":\"wait_for_event\","
-                        "\"event_filter\":{\"event\":\"ok\",\"match\":\"data.id\","
-                        "\"match_value\":[1],\"timeout\":\"90ms\"}}");
+    assert_string_equal(f.run->yield, "{\"step_id\":\"run_k:w:0\",\"type\":\"wait_for_event\","
+                                      "\"event_filter\":{\"event\":\"ok\",\"match\":\"data.id\","
+                                      "\"match_value\":[1],\"timeout\":\"90ms\"}}");
     assert_int_equal(ironflow_wait_for_event(over.run, "w", &wait, &event), IRONFLOW_OK);
     assert_string_equal(event, "{\"id\":\"evt_2\",\"data\":{\"a\": 1.0}}");
     assert_null(over.run->yield);
