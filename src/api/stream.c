@@ -374,8 +374,9 @@ static err_t stream_begin(struct ctx *c, struct stream *s)
     TRY(api_connect_head(c, a));
     s->codec.strict = a->strict;
     if (encoding.n > 0 && !str_eq_nocase(encoding, S("identity")))
-        return err_set(c, ERR_UNIMPLEMENTED, "connect-content-encoding: only identity is "
-                                             "supported");
+        return err_set(c, ERR_UNIMPLEMENTED,
+                       "connect-content-encoding: only identity is "
+                       "supported");
     if (!a->ep->route->run)
         return err_set(c, ERR_UNIMPLEMENTED, STR_FMT " is not supported by this release",
                        STR_ARG(str_slice(a->ep->rpc->path, 1, a->ep->rpc->path.n)));

@@ -45,8 +45,8 @@ struct stream {
     bool held;      /* no messages, please */
     bool ended;     /* the client's side */
     bool end_told;
-    bool closing; /* the end is in `out` */
-    bool busy;    /* inside a callback of the request */
+    bool closing;               /* the end is in `out` */
+    bool busy;                  /* inside a callback of the request */
     struct stream *prev, *next; /* of its loop */
 };
 

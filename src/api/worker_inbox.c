@@ -109,11 +109,9 @@ static err_t on_beat(struct ctx *c, const struct session *ss, struct item *it)
     for (size_t i = 0; i < in->jobs_n; i++) {
         const struct pb_active_job *j = &in->jobs[i];
 
-        it->beats[i] =
-            (struct beat){ j->job_id, j->run_id, { j->execution_seq, j->lease_token } };
+        it->beats[i] = (struct beat){ j->job_id, j->run_id, { j->execution_seq, j->lease_token } };
     }
-    return svc_worker_refresh(c, ss->worker.id, in->active_jobs, it->beats, in->jobs_n,
-                              it->states);
+    return svc_worker_refresh(c, ss->worker.id, in->active_jobs, it->beats, in->jobs_n, it->states);
 }
 
 /* Shows that the worker is at it; the row follows with the step's end. */

@@ -53,9 +53,9 @@ void outbox_leases(struct session *ss, const struct beat *beats, const enum leas
     for (size_t i = 0; i < n; i++) {
         if (beats[i].fence.token.n == 0 && beats[i].fence.execution_seq == 0)
             continue;
-        in.segments[in.segments_n++] = (struct pb_segment_lease_status){
-            beats[i].run_id, beats[i].fence.execution_seq, (int32_t)states[i]
-        };
+        in.segments[in.segments_n++] =
+            (struct pb_segment_lease_status){ beats[i].run_id, beats[i].fence.execution_seq,
+                                              (int32_t)states[i] };
     }
     if (in.segments_n > 0)
         stream_send(ss->s, &m);

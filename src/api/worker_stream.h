@@ -32,12 +32,12 @@ struct session {
     struct credentials cred;
     struct worker worker; /* as registered */
     enum session_state state;
-    bool announced; /* `registered` was sent */
-    bool tired;     /* nacked, or full: no claims until the timer */
-    bool no_more;   /* the worker drains: no claims at all */
-    bool ended;     /* the client sends no more */
-    size_t tasks;   /* calls in flight */
-    struct map jobs;      /* run id -> struct sent_job */
+    bool announced;  /* `registered` was sent */
+    bool tired;      /* nacked, or full: no claims until the timer */
+    bool no_more;    /* the worker drains: no claims at all */
+    bool ended;      /* the client sends no more */
+    size_t tasks;    /* calls in flight */
+    struct map jobs; /* run id -> struct sent_job */
     struct claim_task *claim;
     struct watch_task *watch;
     struct batch *batch; /* in flight */
@@ -57,7 +57,8 @@ struct task {
 /* size: of the struct that begins with the task. */
 void *task_new(struct session *ss, size_t size, void (*done)(struct task *t));
 /* Runs it, first after delay_ms (0: at once); done is called in any case, perhaps inside. */
-void task_submit(struct task *t, enum call_kind kind, err_t (*run)(struct ctx *c), int64_t delay_ms);
+void task_submit(struct task *t, enum call_kind kind, err_t (*run)(struct ctx *c),
+                 int64_t delay_ms);
 /* Ends the task; the session, too, if it was waiting for that. */
 void task_free(struct task *t);
 static inline struct task *task_of(struct ctx *c)
