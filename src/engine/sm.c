@@ -33,7 +33,8 @@ static const struct sm_row step_rows[STEP_STATUS_COUNT] = {
     [STEP_FAILED] = { "failed", STEP_OPEN_TO | SM_TO(STEP_PENDING), SM_START },
     [STEP_SLEEPING] = { "sleeping", SM_TO(STEP_COMPLETED) | SM_TO(STEP_FAILED), SM_START },
     [STEP_WAITING] = { "waiting",
-                       SM_TO(STEP_COMPLETED) | SM_TO(STEP_FAILED) | SM_TO(STEP_TIMED_OUT),
+                       SM_TO(STEP_COMPLETED) | SM_TO(STEP_FAILED) | SM_TO(STEP_TIMED_OUT) |
+                           SM_TO(STEP_PENDING),
                        SM_START },
     [STEP_TIMED_OUT] = { "timed_out", STEP_OPEN_TO | SM_TO(STEP_PENDING), 0 },
 };

@@ -18,7 +18,7 @@ err_t store_run_flag(struct ctx *c, const struct run *run)
 err_t store_run_reopen(struct ctx *c, const struct run *run, enum run_status from, bool *done)
 {
     static const struct sql q = {
-        "UPDATE runs SET status = $3, attempt = $4, actor = $5, resume_from = $6, error = NULL, "
+        "UPDATE runs SET status = $3, attempt = $4, actor = $5, resume_from = COALESCE($6, resume_from), error = NULL, "
         "output = NULL, pause_requested = 0, pause_reason = 0, ended_at = 0, updated_at = $7 "
         "WHERE id = $1 AND env = $env AND status = $2"
     };
@@ -63,6 +63,14 @@ err_t store_steps_discard(struct ctx *c, int64_t run_id, int64_t sequence)
     };
 
     return db_exec(c, &q, ARGS(DB_INT(run_id), DB_INT(sequence)), NULL);
+}
+
+err_t store_steps_reopen(struct ctx *c, int64_t run_id)
+{
+    static const struct sql q = { "UPDATE steps SET status = 1 "
+                                  "WHERE run_id = $1 AND env = $env AND status = 6" };
+
+    return db_exec(c, &q, ARGS(DB_INT(run_id)), NULL);
 }
 
 /* Open runs through the queue, failed ones through their index; each list is bounded. */

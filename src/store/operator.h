@@ -13,6 +13,8 @@ NODISCARD err_t store_run_reopen(struct ctx *c, const struct run *run, enum run_
 NODISCARD err_t store_step_next(struct ctx *c, int64_t run_id, int64_t *out);
 /* Steps from this sequence on that have ended lose their results, which stay readable. */
 NODISCARD err_t store_steps_discard(struct ctx *c, int64_t run_id, int64_t sequence);
+/* Steps that wait begin anew when they are yielded again: nobody tells a run that has ended. */
+NODISCARD err_t store_steps_reopen(struct ctx *c, int64_t run_id);
 /* The record id of a step by its SDK id alone: looked for in the newest open and failed runs of the
  * environment, at most runs_max of each. 0: none. */
 NODISCARD err_t store_step_search(struct ctx *c, str_t step_id, int64_t runs_max, int64_t *out);

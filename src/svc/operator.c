@@ -220,6 +220,8 @@ static err_t job_again(struct ctx *c, struct run *run, struct job *out)
     TRY(store_step_next(c, run->id, &next));
     *out = run_job_again(c, run, store_worker_key(c, run->worker), next);
     out->watch |= audit_watch(run->recording);
+    if (run->parent_run != 0)
+        out->watch |= WATCH_PARENT;
     TRY(svc_registry(c, &reg));
     f = registry_by_key(reg, run->fn);
     if (f == NULL)
@@ -245,6 +247,7 @@ static err_t job_add(struct ctx *c, const struct run *run, struct job *job)
     }
     if (any)
         job->watch |= WATCH_ROWS;
+    TRY(store_steps_reopen(c, run->id));
     TRY(flow_enter(c, job));
     TRY(store_queue_add(c, job));
     return store_queue_put(c, job);

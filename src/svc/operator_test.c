@@ -310,6 +310,67 @@ static void a_resumed_run_is_cancelled_by_events_again(void **state)
     assert_int_equal(sim_get(s, id).status, RUN_CANCELLED);
 }
 
+/* The handler fails while an event is waited for; nobody tells a run that has ended. */
+static void a_wait_of_a_failed_run_is_taken_up_again(void **state)
+{
+    struct sim *s = *state;
+    struct op *job;
+    int64_t id;
+
+    pack(s, "");
+    id = sim_emit(s, "e", "{}");
+    job = sim_take(s, "w1");
+    job->report.yield_type = S("wait_for_event");
+    job->report.yield_step_id = S("approval");
+    job->report.yield_event = S("approved");
+    sim_ok(s, sim_send(job, REPORT_YIELDED));
+    sim_ok(s, sim_run(of_run(s, id, ""), CALL_WRITE, op_resume));
+    sim_ok(s, sim_fail(sim_take(s, "w1"), "{\"message\":\"x\"}", false));
+    sim_ok(s, sim_run(of_run(s, id, ""), CALL_WRITE, op_resume));
+    job = sim_take(s, "w1");
+    job->report.yield_type = S("wait_for_event");
+    job->report.yield_step_id = S("approval");
+    job->report.yield_event = S("approved");
+    sim_ok(s, sim_send(job, REPORT_YIELDED));
+    assert_int_equal(sim_poll(s, "w1", 1)->n, 0);
+    (void)sim_emit(s, "approved", "{}");
+    assert_int_equal(sim_poll(s, "w1", 1)->n, 1);
+}
+
+/* A child that failed, and was resumed while its parent waits for it anew, tells it again. */
+static void a_resumed_child_tells_its_parent(void **state)
+{
+    struct sim *s = *state;
+    struct op *job, *poll;
+    int64_t parent, child;
+
+    pack(s, "");
+    sim_function(s, "{\"id\":\"child\",\"retry\":{\"maxAttempts\":1}}");
+    sim_worker(s, "w2", "[\"child\"]", 4);
+    parent = sim_emit(s, "e", "{}");
+    for (int i = 0; i < 2; i++) {
+        job = sim_take(s, "w1");
+        job->report.yield_type = S("invoke_function");
+        job->report.yield_step_id = S("call");
+        job->report.yield_function = S("child");
+        sim_ok(s, sim_send(job, REPORT_YIELDED));
+        if (i == 1)
+            break;
+        job = sim_take(s, "w2");
+        child = job->id;
+        sim_ok(s, sim_fail(job, "{\"message\":\"x\"}", false));
+        assert_int_equal(sim_get(s, parent).status, RUN_FAILED);
+        sim_ok(s, sim_run(of_run(s, child, ""), CALL_WRITE, op_resume));
+        sim_ok(s, sim_run(of_run(s, parent, ""), CALL_WRITE, op_resume));
+    }
+    poll = sim_poll(s, "w2", 4);
+    assert_int_equal(poll->n, 1); /* the same child, resumed */
+    sim_ok(s, sim_complete(sim_job(s, poll, 0), "\"late\""));
+    poll = sim_poll(s, "w1", 1);
+    assert_int_equal(poll->n, 1);
+    assert_str(poll->assignments[0].steps[0].output, "\"late\"");
+}
+
 static void retain(struct sim *s)
 {
     while (sim_upkeep_once(s, svc_audit_retain))
@@ -400,6 +461,8 @@ static const struct CMUnitTest tests[] = {
     T(the_deadline_of_a_wait_does_not_fail_a_held_run),
     T(a_held_run_leaves_its_lane),
     T(a_resumed_run_is_cancelled_by_events_again),
+    T(a_wait_of_a_failed_run_is_taken_up_again),
+    T(a_resumed_child_tells_its_parent),
     T(trails_are_kept_as_long_as_was_asked),
     T(the_trail_of_a_resumed_run_lives_on),
     T(refused_messages_are_tried_ten_times_with_growing_pauses),
