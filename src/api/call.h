@@ -38,11 +38,11 @@ struct api_call {
     const char *log_fields;
 
     struct stream *stream; /* of a streaming RPC */
-    bool rpc;     /* Connect: its errors, its JSON */
-    bool strict;  /* a generated client */
-    bool binary;  /* application/proto */
-    bool resolve; /* the credentials are resolved in the transaction */
-    bool drained; /* a held poll that ends because the server does */
+    bool rpc;              /* Connect: its errors, its JSON */
+    bool strict;           /* a generated client */
+    bool binary;           /* application/proto */
+    bool resolve;          /* the credentials are resolved in the transaction */
+    bool drained;          /* a held poll that ends because the server does */
     struct credentials cred;
     err_t early; /* found while decoding, told only to those with a credential */
     const char *early_text;

@@ -33,7 +33,7 @@ struct plan {
     size_t held_n;
     const struct child_start *child; /* it is invoked by a step */
     int64_t *budget;                 /* how many others it may wake itself, NULL: the usual */
-    bool answered; /* the key was used before: *out is its answer */
+    bool answered;                   /* the key was used before: *out is its answer */
 };
 
 /* ---- checks: read only ----------------------------------------------------------------------- */

@@ -10,8 +10,8 @@
 #include "svc/cron.h"
 #include "svc/flow.h"
 #include "svc/messages.h"
-#include "svc/push.h"
 #include "svc/principal.h"
+#include "svc/push.h"
 #include "svc/registry.h"
 
 #define HISTORY_DEFAULT 50

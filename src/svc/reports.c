@@ -1,8 +1,8 @@
 /* Acks and reports of workers: steps become durable, then the run moves (spec engine-pull sections
  * 5 and 6). */
 #include "engine/match.h"
-#include "engine/retry.h"
 #include "engine/operator.h"
+#include "engine/retry.h"
 #include "engine/step.h"
 #include "store/queue.h"
 #include "store/steps.h"
