@@ -131,11 +131,11 @@ int cmd_serve_run(struct cli *cli)
     e = server_start(c, &o, &s);
     if (e != ERR_OK)
         return fail(c, e);
+    if (o.dev)
+        discovery_write(c, server_port(s)); /* who reads the banner may look for it */
     banner_print(c->arena, &o, s);
     log_info("server started", "port=%d version=%s node=" STR_FMT, server_port(s), IRONFLOW_VERSION,
              STR_ARG(o.node_id));
-    if (o.dev)
-        discovery_write(c, server_port(s));
     malloc_trim(0);
     if (o.open)
         open_browser(server_port(s));

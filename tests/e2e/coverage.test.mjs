@@ -472,7 +472,7 @@ test('H160 a sleep that fell due while the server was down wakes at its start', 
   const started = Date.now();
   const next = await (await d.worker('w', ['nap'])).take();
   assert.deepEqual([next.run_id, next.completed_steps.map((x) => x.step_id)], [id, [`${id}:z:0`]]);
-  assert.ok(Date.now() - started < 2000);
+  assert.ok(Date.now() - started < 10000);
 });
 
 test('J195 a long reason is accepted and cut to 1024 code points where it is told', async (t) => {

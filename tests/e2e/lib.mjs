@@ -1,5 +1,6 @@
 // The real server over real sockets: started on a free port with its own database, stopped by pid.
 // IRONFLOW_BIN names the program, IRONFLOW_TEST_PG_URL (postgres://.../postgres) selects PostgreSQL.
+import { after } from 'node:test';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, readFileSync, existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,6 +21,13 @@ export async function until(what, check, timeoutMs = 20000) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
+
+const servers = new Set();
+
+// What a failed test left running would keep the suite waiting for ever.
+after(async () => {
+  for (const server of servers) await server.stop();
+});
 
 let databases = 0;
 
@@ -77,7 +85,9 @@ export class Server {
     const env = { PATH: process.env.PATH, HOME: this.dir, LOG_LEVEL: 'info', ...this.options.env };
     if (this.pg) env.IRONFLOW_DATABASE_URL = this.pg;
     this.child = spawn(this.options.bin ?? bin, this.args(), { stdio: ['ignore', 'pipe', 'pipe'], env, cwd: this.options.cwd });
+    servers.add(this);
     this.exited = new Promise((resolve) => this.child.on('exit', (code, signal) => {
+      servers.delete(this);
       this.ended = { code, signal };
       resolve(this.ended);
     }));
