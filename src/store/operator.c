@@ -18,7 +18,8 @@ err_t store_run_flag(struct ctx *c, const struct run *run)
 err_t store_run_reopen(struct ctx *c, const struct run *run, enum run_status from, bool *done)
 {
     static const struct sql q = {
-        "UPDATE runs SET status = $3, attempt = $4, actor = $5, resume_from = COALESCE($6, resume_from), error = NULL, "
+        "UPDATE runs SET status = $3, attempt = $4, actor = $5, resume_from = COALESCE($6, "
+        "resume_from), error = NULL, "
         "output = NULL, pause_requested = 0, pause_reason = 0, ended_at = 0, updated_at = $7 "
         "WHERE id = $1 AND env = $env AND status = $2"
     };
