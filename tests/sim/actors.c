@@ -70,6 +70,7 @@ static err_t run_register(struct ctx *c)
         .cancel_on_n = stops[op->fn] ? 1 : 0,
         .concurrency = limit.limit > 0 ? &limit : NULL,
         .actor_key = actors[op->fn] ? S("data.actor") : STR_NULL,
+        .recording = (op->fn & 1) == 0,
     };
     struct function out = { 0 };
     bool created;
@@ -334,8 +335,10 @@ static void operator_step(struct sim *s)
 {
     int64_t roll = pick(s, 100);
 
-    if (roll < 45)
+    if (roll < 25)
         cancel(s);
+    else if (roll < 60)
+        intervene(s);
     else if (roll < 75)
         wait_for_runs(s);
     else if (roll < 85)
@@ -370,7 +373,9 @@ void actor_step(struct sim *s)
         roll = 99;
     if (s->draining)
         roll = 20 + pick(s, 70);
-    if (roll < 14)
+    if (s->draining && chance(s, 10))
+        intervene(s);
+    else if (roll < 14)
         emitter_step(s);
     else if (roll < 85)
         worker_step(s, &s->workers[pick(s, SIM_WORKERS)]);
@@ -432,7 +437,8 @@ void op_reply(struct sim *s, struct op *op)
 {
     static const char *const words[] = { "register", "status", "emit",   "invoke",  "batch",
                                          "spoil",    "worker", "poll",   "release", "ack",
-                                         "report",   "beat",   "cancel", "wait" };
+                                         "report",   "beat",   "cancel", "wait",    "pause",
+                                         "resume",   "change" };
 
     note(s, "call %lld %s: %d" STR_FMT " " STR_FMT, (long long)op->no, words[op->kind],
          (int)op->call.result, STR_ARG(op->job_id), STR_ARG(op->worker_id));
@@ -456,6 +462,11 @@ void op_reply(struct sim *s, struct op *op)
     case OP_WAIT:
         wait_reply(s, op);
         break;
+    case OP_PAUSE:
+    case OP_RESUME:
+    case OP_CHANGE:
+        operator_reply(s, op);
+        break;
     case OP_WORKER:
     case OP_POLL:
     case OP_RELEASE:
@@ -470,5 +481,8 @@ void op_reply(struct sim *s, struct op *op)
 void op_unknown(struct sim *s, struct op *op)
 {
     note(s, "call %lld: no answer", (long long)op->no);
-    worker_unknown(s, op);
+    if (op->kind == OP_PAUSE || op->kind == OP_RESUME || op->kind == OP_CHANGE)
+        operator_unknown(s, op);
+    else
+        worker_unknown(s, op);
 }

@@ -20,10 +20,7 @@ static const struct {
         "AND s.status = 6 AND NOT EXISTS (SELECT 1 FROM waits w WHERE w.step = s.id)" } },
     { "steps that wait, of runs that do not wait for them",
       { "SELECT count(*) FROM steps s JOIN queue q ON q.run_id = s.run_id WHERE s.status = 6 "
-        "AND (q.state <> 2 OR q.wait_step <> s.id)" } },
-    { "steps with two children",
-      { "SELECT count(*) FROM (SELECT 1 FROM runs WHERE parent_run IS NOT NULL "
-        "GROUP BY parent_run, parent_step HAVING count(*) > 1) t" } },
+        "AND q.wait_step NOT IN (s.id, 0)" } },
     { "steps that wait for a child that has ended",
       { "SELECT count(*) FROM steps s JOIN queue q ON q.run_id = s.run_id "
         "JOIN runs r ON r.id = s.child_run "
@@ -34,10 +31,27 @@ static const struct {
         "WHERE s.child_run IS NOT NULL AND r.id IS NULL" } },
     { "completed waits without an event",
       { "SELECT count(*) FROM steps s LEFT JOIN events e ON e.id = s.event_ref "
-        "WHERE s.type = 3 AND s.status = 3 AND e.id IS NULL" } },
+        "WHERE s.type = 3 AND s.status = 3 AND s.patched_at = 0 AND e.id IS NULL" } },
     { "steps that an event completed before they waited",
       { "SELECT count(*) FROM steps s WHERE s.type = 3 AND s.event_ref <= s.id" } },
 };
+
+/* Only a run that was resumed may invoke a step's function again. */
+static void check_children(struct sim *s)
+{
+    static const struct sql q = { "SELECT parent_run FROM runs WHERE parent_run IS NOT NULL "
+                                  "GROUP BY parent_run, parent_step HAVING count(*) > 1" };
+    struct db_rows r;
+
+    if (!rows_open(s, &q, ARGS_NONE, &r))
+        return;
+    while (!s->failed && db_row(&r)) {
+        if (!model_run(s, db_int(&r, 0))->resumed)
+            violation(s, "a step of run " STR_FMT " has two children",
+                      STR_ARG(run_text(s, db_int(&r, 0))));
+    }
+    rows_close(s, &r);
+}
 
 void check_waits(struct sim *s)
 {
@@ -49,6 +63,7 @@ void check_waits(struct sim *s)
         if (n != 0)
             violation(s, "%lld %s", (long long)n, nothings[i].what);
     }
+    check_children(s);
     if (s->clock.virtual_ms > s->late_until && rows_number(s, &wakes, ARGS_NONE) != 0)
         violation(s, "an event has whom to wake, and nobody does it");
 }

@@ -49,10 +49,10 @@ void model_freeze(struct sim *s, struct m_run *r, str_t step_id, str_t output)
 {
     struct m_step *m = model_step(s, r, step_id);
 
-    if (m->frozen && !str_eq(m->output, output))
+    if (m->frozen && !str_eq(m->output, output) && !run_operated(s, r))
         violation(s, "step " STR_FMT " changed from " STR_FMT " to " STR_FMT, STR_ARG(step_id),
                   STR_ARG(m->output), STR_ARG(output));
-    if (m->frozen)
+    if (m->frozen && str_eq(m->output, output))
         return;
     m->frozen = true;
     m->output = str_dup(&s->keep, output);
@@ -270,7 +270,7 @@ static void check_handed_steps(struct sim *s, const struct m_run *r, const struc
 
         while (i < a->steps_n && !str_eq(a->steps[i].step_id, m->id))
             i++;
-        if (m->frozen && i == a->steps_n)
+        if (m->frozen && i == a->steps_n && !run_operated(s, r))
             violation(s, "step " STR_FMT " was acknowledged and is handed out as not completed",
                       STR_ARG(m->id));
     }
@@ -321,7 +321,7 @@ void model_assigned(struct sim *s, const struct assignment *a)
     if (seq <= r->seq_max)
         violation(s, "run " STR_FMT ": fence %lld after %lld", STR_ARG(id), (long long)seq,
                   (long long)r->seq_max);
-    if (r->ended || (r->cancelled > 0 && r->cancelled < s->turn))
+    if ((r->ended && !run_operated(s, r)) || (r->cancelled > 0 && r->cancelled < s->turn))
         violation(s, "run " STR_FMT " has ended and is handed out", STR_ARG(id));
     if (now < r->held_until)
         violation(s, "run " STR_FMT " is handed out %lld ms before its holder lost it", STR_ARG(id),
@@ -510,7 +510,8 @@ static void check_yield(struct sim *s, const struct op *op, const struct facts *
     }
     if (st.status != STEP_SLEEPING && st.status != STEP_WAITING)
         return;
-    if (m->wake_at != 0 && m->wake_at != st.wake_at)
+    /* a resumed run begins anew what had failed, or was dropped */
+    if (m->wake_at != 0 && m->wake_at != st.wake_at && !r->resumed)
         violation(s, "wait " STR_FMT " lost its first deadline", STR_ARG(m->id));
     m->wake_at = st.wake_at;
     if (f->seq == op->hold->seq && f->state == JOB_PARKED) {
@@ -525,11 +526,14 @@ static void report_accepted(struct sim *s, const struct op *op, const struct fac
     const struct hold *h = op->hold;
     bool last = !op->report.retryable || h->attempt >= h->max_attempts;
 
-    freeze_reported(s, op);
+    if (!run_operated(s, h->run) && !(op->repeat && h->run->rerun))
+        freeze_reported(s, op);
     if (op->report.kind == REPORT_PROGRESS)
         s->totals.progress++;
     else
         s->totals.finals++;
+    if (run_operated(s, h->run) || (op->repeat && h->run->resumed))
+        return; /* what it said may be the past */
     switch (op->report.kind) {
     case REPORT_PROGRESS:
         check_lease(s, op, f);
@@ -584,7 +588,7 @@ void model_cancel(struct sim *s, const struct op *op)
         if (r->cancelled == 0)
             r->cancelled = s->turn;
     } else if (op->call.result != ERR_PRECONDITION ||
-               (f.status != RUN_COMPLETED && f.status != RUN_FAILED)) {
+               (f.status != RUN_COMPLETED && f.status != RUN_FAILED && !run_operated(s, r))) {
         violation(s, "a cancel was refused for a run of status %d: " STR_FMT, (int)f.status,
                   STR_ARG(err_text(&op->call.ctx, op->call.result)));
     }

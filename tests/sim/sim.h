@@ -44,6 +44,7 @@ struct sim_totals {
     int64_t emits, acks, progress, finals, cancels, steps_frozen; /* acknowledged */
     int64_t unknown;                                              /* calls without an answer */
     int64_t crashes, restarts, faults, runs, commits, messages;
+    int64_t pauses, resumes, changes, trails; /* operators; recorded runs */
     int64_t woken, late, children, stopped; /* waits by event or deadline, invokes, cancel specs */
     int64_t kept, dropped, torn;            /* unsynced writes at power cuts */
     uint64_t digest;                        /* of all notes: equal for equal seeds */
@@ -72,6 +73,9 @@ struct m_run {
     int64_t not_before;          /* sleep or retry: not before */
     int64_t attempt_min, unsure; /* unsure: failure reports without an answer */
     int64_t cancelled;           /* turn in which a cancel was acknowledged */
+    int64_t operators, operated; /* operators' calls under way; turn of the last that was */
+    bool resumed, rerun;         /* perhaps: at all, and from a step on */
+    bool held;                   /* paused for injection, by its messages */
     bool hashed;
     int64_t ready_at, ready_seq; /* in the line when all was idle; 0: it was not */
     int64_t seen;                /* last scan that found its row */
@@ -83,7 +87,8 @@ struct m_run {
 struct m_emit {
     int64_t mark, key; /* key: 0 none */
     bool acked;
-    bool spoiled; /* its call fails after it wrote: nothing of it may be seen */
+    bool spoiled;           /* its call fails after it wrote: nothing of it may be seen */
+    const struct m_run *by; /* it is the event of a child of this run */
     int64_t event_id, seen;
 };
 
@@ -145,6 +150,9 @@ enum op_kind {
     OP_BEAT,
     OP_CANCEL,
     OP_WAIT,
+    OP_PAUSE,
+    OP_RESUME,
+    OP_CHANGE,
 };
 
 /* One call and what it is about. */
@@ -316,6 +324,16 @@ void model_assigned(struct sim *s, const struct assignment *a);
 void model_report(struct sim *s, const struct op *op);
 void model_ack(struct sim *s, const struct op *op);
 void model_cancel(struct sim *s, const struct op *op);
+
+/* operators.c */
+void intervene(struct sim *s);
+void operator_reply(struct sim *s, struct op *op);
+void operator_unknown(struct sim *s, struct op *op);
+/* May an operator have changed the run in this turn? */
+bool run_operated(const struct sim *s, const struct m_run *r);
+/* In a read transaction of the checks. */
+void check_operators(struct sim *s);
+void check_trails(struct sim *s);
 
 /* check_log.c: new messages, in order. check.c: the tables. */
 void check_log(struct sim *s);

@@ -276,8 +276,12 @@ static void fill_invoke(struct sim *s, struct hold *h, int step, struct report *
     uint64_t hash = plan_hash(h->run, step) / 18;
     struct m_step *m = model_step(s, h->run, r->yield_step_id);
 
-    if (m->mark == 0)
-        m->mark = model_mark(s)->mark;
+    if (m->mark == 0) {
+        struct m_emit *emit = model_mark(s);
+
+        emit->by = h->run;
+        m->mark = emit->mark;
+    }
     r->yield_type =
         plan_of(h->run, step) == PLAN_ASYNC ? S("invoke_function_async") : S("invoke_function");
     r->yield_function = str_from(targets[hash % COUNT_OF(targets)]);
