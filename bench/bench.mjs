@@ -4,6 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import net from 'node:net';
 
 const build = process.env.BUILD ?? 'build';
 const scale = Number(process.env.BENCH_SCALE ?? 1);
@@ -43,9 +44,9 @@ async function serve(dir, flags = []) {
   return {
     child, url, port, startMs: performance.now() - start,
     stop: async () => { child.kill('SIGTERM'); await ended; },
-    register: (id, event) => fetch(`${url}/ironflow.v1.IronflowService/RegisterFunction`, {
+    register: (id, event, extra) => fetch(`${url}/ironflow.v1.IronflowService/RegisterFunction`, {
       method: 'POST', headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ id, triggers: [{ event }], preferredMode: 'EXECUTION_MODE_PULL' }),
+      body: JSON.stringify({ id, triggers: [{ event }], preferredMode: 'EXECUTION_MODE_PULL', ...extra }),
     }).then((r) => { if (!r.ok) throw new Error(`register ${r.status}`); }),
   };
 }
@@ -70,7 +71,47 @@ function worker(server, mode) {
   return { child, stop: async () => { child.kill('SIGTERM'); await ended; } };
 }
 
+/** A push endpoint that answers at once; raw, so that it costs less than what it measures. */
+async function endpoint() {
+  const body = '{"status":"completed","steps":[],"result":{"ok":true}}';
+  const reply = `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+  const server = net.createServer((socket) => {
+    let text = '';
+    socket.setNoDelay(true);
+    socket.on('error', () => {});
+    socket.on('data', (d) => {
+      text += d.toString('latin1');
+      for (;;) {
+        const head = text.indexOf('\r\n\r\n');
+        if (head < 0) return;
+        const end = head + 4 + Number(/content-length: (\d+)/i.exec(text.slice(0, head))[1]);
+        if (text.length < end) return;
+        text = text.slice(end);
+        socket.write(reply);
+      }
+    });
+  });
+  await new Promise((r) => server.listen(0, '127.0.0.1', r));
+  return server;
+}
+
 const SYNC = '/ironflow.v1.IronflowService/TriggerSync';
+
+/** What recording adds: the same runs with and without, in turns, so that both meet the same machine. */
+async function recording(server, suffix) {
+  const w = worker(server, 'final');
+  const cpu = { off: 0, on: 0 }, turns = 3;
+  await until('the worker', () => fetch(`${server.url}/api/v1/workers`).then((r) => r.json()).then((j) => j.count > 0));
+  for (let i = 0; i < 2 * turns; i++) {
+    const mode = i % 2 ? 'on' : 'off';
+    await server.register('bench-final', 'bench.final', { recording: mode === 'on', recordingRetention: '7d' });
+    await load(server, SYNC, 64, 2000, '{"event":"bench.final","data":{"n":%n}}');
+    cpu[mode] += (await load(server, SYNC, 64, 20000, '{"event":"bench.final","data":{"n":%n}}')).server_cpu_s_per_1000;
+  }
+  print({ workload: `recording${suffix}`, server_cpu_s_per_1000: Number((cpu.on / turns).toFixed(4)),
+    without: Number((cpu.off / turns).toFixed(4)), added_percent: Number((100 * (cpu.on / cpu.off - 1)).toFixed(1)) });
+  await w.stop();
+}
 
 /** Emit, runs and latency on one server; names get the suffix. */
 async function figures(server, suffix) {
@@ -91,6 +132,17 @@ async function figures(server, suffix) {
     if (mode === 'final')
       print({ workload: `run_latency${suffix}`, ...(await load(server, SYNC, 1, 3000, body)) });
     await w.stop();
+  }
+  if (want('recording')) await recording(server, suffix);
+  if (want('push')) {
+    const server2 = await endpoint();
+    await server.register('bench-push', 'bench.push', { preferredMode: 'EXECUTION_MODE_PUSH',
+      endpointUrl: `http://127.0.0.1:${server2.address().port}/` });
+    const body = '{"event":"bench.push","data":{"n":%n}}';
+    await load(server, SYNC, 64, 3000, body);
+    print({ workload: `push${suffix}`, ...(await load(server, SYNC, 64, 40000, body)) });
+    print({ workload: `push_latency${suffix}`, ...(await load(server, SYNC, 1, 3000, body)) });
+    server2.close();
   }
 }
 

@@ -14,3 +14,7 @@ $(BUILD)/bench/worker: bench/worker.c $(BUILD)/libironflow.a
 .PHONY: bench
 bench: $(BUILD)/ironflow $(BUILD)/bench/load $(BUILD)/bench/seed $(BUILD)/bench/worker
 	@BUILD=$(BUILD) node bench/bench.mjs
+
+.PHONY: bench-wakes
+bench-wakes: $(BUILD)/ironflow
+	@BUILD=$(BUILD) node bench/wakes.mjs

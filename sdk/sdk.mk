@@ -1,6 +1,6 @@
 # The C client library: it stands by itself and includes nothing from src/.
 #   make sdk            $(BUILD)/libironflow.a, ironflow.pc and the examples
-#   make unit-sdk       its unit tests, sanitized
+#   make unit-sdk       its unit tests, sanitized; tsan-sdk: looking for data races
 
 SDK_SRCS     := $(filter-out %_test.c,$(wildcard sdk/c/*.c))
 SDK_TESTS    := $(wildcard sdk/c/*_test.c)
@@ -43,17 +43,23 @@ $(BUILD)/examples/$(1): $(patsubst %.c,$(BUILD)/release/%.o,$(wildcard examples/
 endef
 $(foreach e,$(SDK_EXAMPLES),$(eval $(call sdk_example,$(e))))
 
-.PHONY: sdk unit-sdk
+.PHONY: sdk
 sdk: $(BUILD)/libironflow.a $(BUILD)/ironflow.pc $(addprefix $(BUILD)/examples/,$(SDK_EXAMPLES))
 
-$(BUILD)/san/unit/sdk/%_test: $(BUILD)/san/sdk/c/%_test.o $(BUILD)/san/sdk/c/test/stub.o \
-		$(patsubst %.c,$(BUILD)/san/%.o,$(SDK_SRCS))
-	@mkdir -p $(@D)
-	@echo "LINK    $@"
-	@$(CC) $(MOLD) $(LDFLAGS_san) -o $@ $^ -lcmocka $(SDK_LIBS)
+# $(1) flavour, $(2) target
+define sdk_unit
+$(BUILD)/$(1)/unit/sdk/%_test: $(BUILD)/$(1)/sdk/c/%_test.o $(BUILD)/$(1)/sdk/c/test/stub.o \
+		$(patsubst %.c,$(BUILD)/$(1)/%.o,$(SDK_SRCS))
+	@mkdir -p $$(@D)
+	@echo "LINK    $$@"
+	@$(CC) $(MOLD) $(LDFLAGS_$(1)) -o $$@ $$^ -lcmocka $(SDK_LIBS)
 
-unit-sdk: $(patsubst sdk/c/%.c,$(BUILD)/san/unit/sdk/%,$(SDK_TESTS))
-	@set -e; for t in $^; do echo "TEST    $$t"; $$t; done
+.PHONY: $(2)
+$(2): $(patsubst sdk/c/%.c,$(BUILD)/$(1)/unit/sdk/%,$(SDK_TESTS))
+	@set -e; for t in $$^; do echo "TEST    $$$$t"; $$$$t; done
+endef
+$(eval $(call sdk_unit,san,unit-sdk))
+$(eval $(call sdk_unit,tsan,tsan-sdk))
 
 unit: unit-sdk
 all: sdk

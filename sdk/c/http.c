@@ -229,6 +229,11 @@ static void put_request(struct conn *c, const struct request *r)
         text_addz(t, r->idempotency_key);
         text_addz(t, "\r\n");
     }
+    if (r->run_id != NULL) {
+        text_addz(t, "X-Ironflow-Run-ID: ");
+        text_addz(t, r->run_id);
+        text_addz(t, "\r\n");
+    }
     if (r->body != NULL) {
         text_addz(t, "Content-Type: application/json\r\nContent-Length: ");
         text_i64(t, (int64_t)r->body_n);

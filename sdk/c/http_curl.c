@@ -85,6 +85,7 @@ int curl_conn_send(struct curl_conn *c, const struct request *r, struct text *bo
     list = add_header(list, "Authorization: Bearer ", c->s->api_key);
     list = add_header(list, "X-Ironflow-Environment: ", c->s->environment);
     list = add_header(list, "Idempotency-Key: ", r->idempotency_key);
+    list = add_header(list, "X-Ironflow-Run-ID: ", r->run_id);
     list = add_header(list, "Content-Type: ", r->body != NULL ? "application/json" : "");
     list = curl_slist_append(list, "Expect:");
     curl_easy_reset(c->easy);

@@ -128,6 +128,64 @@ int ironflow_step_run(struct ironflow_run *run, const char *name, ironflow_step_
 int ironflow_sleep(struct ironflow_run *run, const char *name, int64_t ms);
 int ironflow_sleep_until(struct ironflow_run *run, const char *name, int64_t unix_ms);
 
+struct ironflow_wait {
+    const char *event;       /* its name; `*` and a final `>` stand for tokens */
+    const char *match;       /* a path in its data, or an expression over `data`; NULL: any */
+    const char *match_value; /* JSON expected at the path; NULL: what the run's event has there */
+    int64_t timeout_ms;      /* 0: seven days */
+};
+/* Waits for an event that comes after the wait began: IRONFLOW_YIELD, then IRONFLOW_OK and *event
+ * (may be NULL), the whole of it as JSON: {"id","name","data","timestamp",...}. When it does not
+ * come in time the run fails without calling its handler again. */
+int ironflow_wait_for_event(struct ironflow_run *run, const char *name,
+                            const struct ironflow_wait *wait, const char **event);
+/* Runs another function and waits for its end: IRONFLOW_YIELD, then IRONFLOW_OK and *output (may be
+ * NULL), its output as JSON; IRONFLOW_FAIL when it failed, was cancelled, is unknown or took longer
+ * than timeout_ms (0: 30 s), which the handler may deal with. input: JSON, NULL is {}. */
+int ironflow_invoke_function(struct ironflow_run *run, const char *function_id, const char *input,
+                             int64_t timeout_ms, const char **output);
+/* Starts another function and goes on: IRONFLOW_YIELD, then IRONFLOW_OK and *run_id (may be NULL).
+ */
+int ironflow_invoke_async(struct ironflow_run *run, const char *function_id, const char *input,
+                          const char **run_id);
+
+struct ironflow_published {
+    const char *event_id, *sequence; /* sequence: decimal */
+};
+/* Publishes a message to a topic, as the step "publish:<topic>". data: JSON, NULL is {}; out may be
+ * NULL. IRONFLOW_RETRY when the server has trouble, IRONFLOW_FAIL when it refuses or has no topics.
+ */
+int ironflow_publish(struct ironflow_run *run, const char *topic, const char *data,
+                     struct ironflow_published *out);
+
+/* Branches: handlers that run side by side inside one run, on threads that live as long as the call
+ * (at most 16, the caller's among them), so none may wait for another, and what they share is
+ * theirs to lock. A branch calls everything with the run that it is given, never with the outer
+ * one; what it completes stays completed, whatever its siblings do. The call returns IRONFLOW_YIELD
+ * when any branch waits (one wait, the last raised, is parked at a time); else IRONFLOW_FAIL or
+ * IRONFLOW_RETRY with the error of the first branch that failed, after which no further one has
+ * started; else IRONFLOW_OK and outputs (may be NULL): what each gave to ironflow_run_output. */
+struct ironflow_branch {
+    ironflow_handler fn;
+    void *arg;
+};
+int ironflow_parallel(struct ironflow_run *run, const char *name,
+                      const struct ironflow_branch *branches, size_t count, const char **outputs);
+struct ironflow_map { /* the same function for each of `count` things */
+    size_t count;
+    int (*fn)(struct ironflow_run *branch, size_t index, void *arg);
+    void *arg;
+    int max_concurrent; /* 0: 16; 1: one after the other, in order */
+};
+int ironflow_map(struct ironflow_run *run, const char *name, const struct ironflow_map *map,
+                 const char **outputs);
+
+/* Registers what undoes a step. When the run fails for good, but not when its attempts are used up,
+ * the compensations run after the handler has returned, the last registered first, as the steps
+ * "compensate:<step>": one that fails does not stop the others, one that completed is not repeated.
+ * arg must outlive the handler: static, or from ironflow_run_alloc. */
+int ironflow_compensate(struct ironflow_run *run, const char *step, ironflow_step_fn fn, void *arg);
+
 const char *ironflow_run_id(const struct ironflow_run *run);
 int ironflow_run_attempt(const struct ironflow_run *run);
 /* The event's data and the whole event, as JSON. */
@@ -152,12 +210,31 @@ struct ironflow_retry {
     double backoff_factor;
 };
 
+/* An event with a filter, a schedule, or both. */
+struct ironflow_trigger {
+    const char *event;      /* name or pattern; NULL with a schedule */
+    const char *expression; /* a filter in CEL: "data.total > 50"; NULL: none */
+    const char *cron;       /* five fields, or six with seconds first, in UTC; NULL: none */
+};
+
+/* Of a function, all of it optional. Keys are paths into the event's data: "customerId". */
+struct ironflow_flow {
+    const struct ironflow_trigger *triggers; /* beside events; ends with a row of NULLs */
+    int concurrency_limit;                   /* runs at a time, 0: no limit */
+    const char *concurrency_key;             /* the limit counts for each value apart */
+    const char *actor_key; /* runs with one value: one after the other, on one worker */
+    int64_t debounce_ms;   /* one run with the last event, when so long none came; at least 1000 */
+    const char *debounce_key;
+    int64_t debounce_max_ms; /* but no longer after the first event, 0: no bound */
+};
+
 struct ironflow_function {
     const char *id, *name, *description; /* name and description may be NULL */
     const char *const *events;           /* triggers, NULL-terminated; NULL: invoke only */
     struct ironflow_retry retry;
     ironflow_handler handler;
     void *arg;
+    struct ironflow_flow flow;
 };
 
 enum {
@@ -193,6 +270,25 @@ int ironflow_worker_run(struct ironflow_worker *w);
 void ironflow_worker_stop(struct ironflow_worker *w);
 /* Why ironflow_worker_run returned. */
 const char *ironflow_worker_error(const struct ironflow_worker *w);
+
+/* ---- push mode ---------------------------------------------------------------------------------
+ */
+
+/* Functions that a server calls over HTTP: register them with the URL of your endpoint. */
+struct ironflow_push {
+    const struct ironflow_function *functions; /* id, handler and arg count */
+    size_t functions_n;
+    const char *signing_key; /* the server's IRONFLOW_SIGNING_KEY; NULL: nothing is checked */
+};
+
+/* True when header, the value of X-Ironflow-Signature, was made with key for these n bytes, and not
+ * more than five minutes ago. */
+bool ironflow_push_verify(const char *key, const char *header, const char *body, size_t n);
+/* Runs the function that the body of a POST asks for, on this thread. Returns the body of the
+ * answer, JSON to be freed with ironflow_free, and its HTTP status. signature: value of
+ * X-Ironflow-Signature, NULL when absent. Any thread; handlers may run at the same time. */
+char *ironflow_push_handle(const struct ironflow_push *push, const char *signature,
+                           const char *body, size_t n, int *status);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

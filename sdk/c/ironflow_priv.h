@@ -40,6 +40,8 @@ char *pool_dup(struct pool *p, const char *text, size_t n); /* NUL-terminated */
 /* Forgets everything, keeps one chunk. */
 void pool_reset(struct pool *p);
 void pool_done(struct pool *p);
+/* Moves what is in `from` to `to`. */
+void pool_join(struct pool *to, struct pool *from);
 
 /* ---- JSON: values are views of text that was checked ---- */
 typedef struct ironflow_json json_t;
@@ -90,6 +92,7 @@ struct request {
     const char *body;   /* or NULL */
     size_t body_n;
     const char *idempotency_key; /* or NULL */
+    const char *run_id;          /* the run that asks, or NULL */
     long timeout_ms;
     bool repeatable;        /* sending it twice does no harm */
     int wake_fd;            /* above 0: give up when readable */

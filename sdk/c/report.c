@@ -68,8 +68,10 @@ static void put_tail(struct text *t, struct ironflow_run *run, const struct text
                      int64_t offset)
 {
     if (steps->n > 0) {
-        text_addz(t, ",\"step_offset\":");
-        text_i64(t, offset);
+        if (!run->push) {
+            text_addz(t, ",\"step_offset\":");
+            text_i64(t, offset);
+        }
         text_addz(t, ",\"steps\":[");
         text_add(t, steps->p, steps->n);
         text_char(t, ']');
@@ -172,6 +174,8 @@ void report_checkpoint(struct ironflow_run *run)
     int64_t now, due = 0;
     bool full;
 
+    if (run->push) /* all steps travel with the answer */
+        return;
     if (interval == IRONFLOW_CHECKPOINT_EACH) {
         checkpoint_each(run);
         return;
@@ -209,7 +213,8 @@ static void put_final(struct text *t, struct ironflow_run *run, int rc)
         text_addz(t, "{\"status\":\"yielded\",\"yield\":");
         text_addz(t, run->yield);
     } else if (rc == IRONFLOW_OK) {
-        text_addz(t, "{\"status\":\"completed\",\"output\":");
+        text_addz(t, run->push ? "{\"status\":\"completed\",\"result\":"
+                               : "{\"status\":\"completed\",\"output\":");
         text_addz(t, run->output != NULL ? run->output : "null");
     } else {
         put_failure(t, run, rc == IRONFLOW_RETRY);
@@ -236,6 +241,14 @@ static int final_check(struct ironflow_run *run, int rc)
     return rc == IRONFLOW_OK || rc == IRONFLOW_RETRY ? rc : IRONFLOW_FAIL;
 }
 
+void report_put_final(struct text *t, struct ironflow_run *run, int rc)
+{
+    rc = final_check(run, rc);
+    if (rc == IRONFLOW_FAIL)
+        run_compensate(run);
+    put_final(t, run, rc);
+}
+
 /* No report may be under way, and a final one holds a bounded number of steps. */
 static void final_settle(struct ironflow_run *run)
 {
@@ -259,8 +272,10 @@ void report_final(struct ironflow_run *run, int rc)
     int64_t pause_ms = RETRY_MS;
     bool replaced = false;
 
-    final_settle(run);
     rc = final_check(run, rc);
+    if (rc == IRONFLOW_FAIL)
+        run_compensate(run);
+    final_settle(run);
     put_final(body, run, rc);
     for (int tries = 1; !atomic_load(&run->lost); tries++) {
         enum report e = job_put(run, run_conn(run), "", body);
@@ -277,7 +292,9 @@ void report_final(struct ironflow_run *run, int rc)
             replaced = true; /* tell at least that it failed */
             run->yield = NULL;
             run->pending.n = 0;
+            run->pending_n = 0;
             ironflow_run_error(run, "REPORT_REFUSED", "the server refused the report: %s", why);
+            run_compensate(run);
             put_final(body, run, IRONFLOW_FAIL);
             continue;
         }

@@ -70,11 +70,11 @@ static void read_completed(struct ironflow_run *run, json_t steps)
     for (struct json_walk w = json_walk(steps); json_step(&w);) {
         json_t status = json_member(w.value, "status");
         char *id = json_pool_string(&run->pool, json_member(w.value, "step_id"));
+        bool ok =
+            status.p == NULL || strcmp(json_pool_string(&run->pool, status), "completed") == 0;
 
-        if (status.p != NULL && strcmp(json_pool_string(&run->pool, status), "completed") != 0)
-            continue;
-        map_put(&run->completed, &run->pool, id, strlen(id))->value =
-            json_member(w.value, "output");
+        map_put(ok ? &run->completed : &run->failed, &run->pool, id, strlen(id))->value =
+            json_member(w.value, ok ? "output" : "error");
     }
 }
 
@@ -100,8 +100,10 @@ bool run_begin(struct ironflow_run *run, int64_t now_ms)
     json_t data = json_member(event, "data");
     int64_t n = 1;
 
+    run->root = run;
     run->run_id = json_pool_string(&run->pool, json_member(job, "run_id"));
     run->job_id = json_pool_string(&run->pool, json_member(job, "job_id"));
+    run->scope = run->run_id;
     if (*run->run_id == '\0' || *run->job_id == '\0')
         return false;
     run->attempt =
@@ -121,11 +123,13 @@ void run_end(struct ironflow_run *run)
     free(run->json);
     run->json = NULL;
     pool_reset(&run->pool);
-    run->completed = run->names = (struct map){ 0 };
+    run->completed = run->failed = run->names = (struct map){ 0 };
     run->function = NULL;
     run->output = NULL;
     run->error_set = false;
     run->yield = NULL;
+    run->yields = 0;
+    run->undo = NULL;
     run->in_step = false;
     atomic_store(&run->lost, false);
     run->flushing = false;
@@ -158,31 +162,35 @@ static void put_escaped(struct text *t, const char *name)
     }
 }
 
+void run_put_name(struct text *t, const struct ironflow_run *run, const char *name)
+{
+    text_addz(t, run->scope);
+    text_char(t, ':');
+    put_escaped(t, name);
+}
+
+/* Uses are counted by scope and name, so that a second fan of the same name goes on counting. */
 char *run_step_id(struct ironflow_run *run, const char *name)
 {
-    size_t n = strlen(name);
-    struct map_entry *e = map_put(&run->names, &run->pool, pool_dup(&run->pool, name, n), n);
+    struct ironflow_run *root = run->root;
     struct text t = { 0 };
+    struct map_entry *e;
     char *id;
 
-    text_addz(&t, run->run_id);
-    text_char(&t, ':');
-    put_escaped(&t, name);
+    run_put_name(&t, run, name);
+    pthread_mutex_lock(&root->lock);
+    e = map_find(&root->names, t.p, t.n);
+    if (e == NULL)
+        e = map_put(&root->names, &root->pool, pool_dup(&root->pool, t.p, t.n), t.n);
     text_char(&t, ':');
     text_i64(&t, e->count++);
+    pthread_mutex_unlock(&root->lock);
     id = pool_dup(&run->pool, t.p, t.n);
     text_done(&t);
     return id;
 }
 
 /* ---- steps ---- */
-
-struct step {
-    const char *id, *name;
-    int64_t started_ms, ended_ms;
-    const char *output; /* NULL when it failed */
-    bool retryable;
-};
 
 static void put_error(struct text *t, struct ironflow_run *run, bool retryable)
 {
@@ -199,7 +207,13 @@ static void put_step(struct text *t, struct ironflow_run *run, const struct step
     text_quote(t, s->id, strlen(s->id));
     text_addz(t, ",\"name\":");
     text_quote(t, s->name, strlen(s->name));
-    text_addz(t, ",\"type\":\"invoke\",\"status\":");
+    if (s->compensation_for != NULL) {
+        text_addz(t, ",\"type\":\"compensate\",\"compensation_for\":");
+        text_quote(t, s->compensation_for, strlen(s->compensation_for));
+    } else {
+        text_addz(t, ",\"type\":\"invoke\"");
+    }
+    text_addz(t, ",\"status\":");
     text_addz(t, s->output != NULL ? "\"completed\"" : "\"failed\"");
     text_addz(t, ",\"started_at\":\"");
     text_time(t, s->started_ms);
@@ -219,20 +233,25 @@ static void put_step(struct text *t, struct ironflow_run *run, const struct step
 
 static void step_record(struct ironflow_run *run, const struct step *s)
 {
-    pthread_mutex_lock(&run->lock);
-    if (run->pending_n > 0)
-        text_char(&run->pending, ',');
-    put_step(&run->pending, run, s);
-    run->pending_n++;
-    pthread_mutex_unlock(&run->lock);
-    report_checkpoint(run);
+    struct ironflow_run *root = run->root;
+
+    pthread_mutex_lock(&root->lock);
+    if (root->pending_n > 0)
+        text_char(&root->pending, ',');
+    put_step(&root->pending, run, s);
+    root->pending_n++;
+    pthread_mutex_unlock(&root->lock);
+    report_checkpoint(root);
 }
 
-/* Why a call must not begin: the run waits already, or is not ours any more. */
-static int run_blocked(struct ironflow_run *run)
+int run_blocked(struct ironflow_run *run)
 {
-    if (atomic_load(&run->lost))
+    if (atomic_load(&run->root->lost))
         return IRONFLOW_LOST;
+    if (run->forked) { /* the caller is another thread: only the log is safe */
+        worker_log(run->worker, "run %s: a branch must use the run that it was given", run->run_id);
+        return IRONFLOW_FAIL;
+    }
     if (run->yield != NULL)
         return IRONFLOW_YIELD;
     if (run->in_step) {
@@ -242,48 +261,71 @@ static int run_blocked(struct ironflow_run *run)
     return IRONFLOW_OK;
 }
 
-int ironflow_step_run(struct ironflow_run *run, const char *name, ironflow_step_fn fn, void *arg,
-                      const char **output)
+int step_execute(struct ironflow_run *run, struct step *s, ironflow_step_fn fn, void *arg)
 {
-    struct step s = { .name = name };
+    int rc;
+
+    s->started_ms = now_unix_ms();
+    run->error_set = false;
+    run->in_step = true;
+    rc = fn(run, arg, &s->output);
+    run->in_step = false;
+    s->ended_ms = now_unix_ms();
+    if (rc == IRONFLOW_OK && s->output == NULL)
+        s->output = "null";
+    if (rc == IRONFLOW_OK && !ironflow_json_valid(s->output, strlen(s->output))) {
+        ironflow_run_error(run, "INVALID_OUTPUT", "the output of step \"%s\" is not JSON", s->name);
+        rc = IRONFLOW_FAIL;
+    }
+    if (rc == IRONFLOW_LOST || atomic_load(&run->root->lost))
+        return IRONFLOW_LOST;
+    if (rc != IRONFLOW_OK) {
+        rc = rc == IRONFLOW_RETRY || rc == IRONFLOW_UNREACHABLE ? IRONFLOW_RETRY : IRONFLOW_FAIL;
+        s->output = NULL;
+        s->retryable = rc == IRONFLOW_RETRY && s->compensation_for == NULL;
+        if (!run->error_set)
+            ironflow_run_error(run, NULL, "step \"%s\" failed", s->name);
+    }
+    step_record(run, s);
+    return atomic_load(&run->root->lost) ? IRONFLOW_LOST : rc;
+}
+
+int step_run(struct ironflow_run *run, struct step *s, ironflow_step_fn fn, void *arg,
+             const char **output)
+{
     struct map_entry *done;
     int rc = run_blocked(run);
 
     if (rc != IRONFLOW_OK)
         return rc;
-    s.id = run_step_id(run, name);
-    done = map_find(&run->completed, s.id, strlen(s.id));
-    if (done != NULL) {
-        if (output != NULL)
-            *output =
-                done->value.p != NULL ? pool_dup(&run->pool, done->value.p, done->value.n) : "null";
-        return IRONFLOW_OK;
-    }
-    s.started_ms = now_unix_ms();
-    run->error_set = false;
-    run->in_step = true;
-    rc = fn(run, arg, &s.output);
-    run->in_step = false;
-    s.ended_ms = now_unix_ms();
-    if (rc == IRONFLOW_OK && s.output == NULL)
-        s.output = "null";
-    if (rc == IRONFLOW_OK && !ironflow_json_valid(s.output, strlen(s.output))) {
-        ironflow_run_error(run, "INVALID_OUTPUT", "the output of step \"%s\" is not JSON", name);
-        rc = IRONFLOW_FAIL;
-    }
-    if (rc == IRONFLOW_LOST || atomic_load(&run->lost))
-        return IRONFLOW_LOST;
-    if (rc != IRONFLOW_OK) {
-        rc = rc == IRONFLOW_RETRY || rc == IRONFLOW_UNREACHABLE ? IRONFLOW_RETRY : IRONFLOW_FAIL;
-        s.output = NULL;
-        s.retryable = rc == IRONFLOW_RETRY;
-        if (!run->error_set)
-            ironflow_run_error(run, NULL, "step \"%s\" failed", name);
-    } else if (output != NULL) {
-        *output = s.output;
-    }
-    step_record(run, &s);
-    return atomic_load(&run->lost) ? IRONFLOW_LOST : rc;
+    s->id = run_step_id(run, s->name);
+    done = map_find(&run->root->completed, s->id, strlen(s->id));
+    if (done != NULL)
+        s->output =
+            done->value.p != NULL ? pool_dup(&run->pool, done->value.p, done->value.n) : "null";
+    else
+        rc = step_execute(run, s, fn, arg);
+    if (s->output != NULL && output != NULL)
+        *output = s->output;
+    return rc;
+}
+
+int ironflow_step_run(struct ironflow_run *run, const char *name, ironflow_step_fn fn, void *arg,
+                      const char **output)
+{
+    struct step s = { .name = name };
+
+    return step_run(run, &s, fn, arg, output);
+}
+
+int run_yield(struct ironflow_run *run, struct text *t)
+{
+    pthread_mutex_lock(&run->root->lock);
+    run->yield_at = ++run->root->yields;
+    pthread_mutex_unlock(&run->root->lock);
+    run->yield = pool_dup(&run->pool, t->p, t->n);
+    text_done(t);
+    return IRONFLOW_YIELD;
 }
 
 int ironflow_sleep_until(struct ironflow_run *run, const char *name, int64_t unix_ms)
@@ -295,16 +337,14 @@ int ironflow_sleep_until(struct ironflow_run *run, const char *name, int64_t uni
     if (rc != IRONFLOW_OK)
         return rc;
     id = run_step_id(run, name);
-    if (map_find(&run->completed, id, strlen(id)) != NULL)
+    if (map_find(&run->root->completed, id, strlen(id)) != NULL)
         return IRONFLOW_OK;
     text_addz(&t, "{\"step_id\":");
     text_quote(&t, id, strlen(id));
     text_addz(&t, ",\"type\":\"sleep\",\"until\":\"");
     text_time(&t, unix_ms);
     text_addz(&t, "\"}");
-    run->yield = pool_dup(&run->pool, t.p, t.n);
-    text_done(&t);
-    return IRONFLOW_YIELD;
+    return run_yield(run, &t);
 }
 
 int ironflow_sleep(struct ironflow_run *run, const char *name, int64_t ms)
@@ -336,7 +376,7 @@ const char *ironflow_run_event(const struct ironflow_run *run)
 
 bool ironflow_run_lost(const struct ironflow_run *run)
 {
-    return atomic_load(&run->lost);
+    return atomic_load(&run->root->lost);
 }
 
 void *ironflow_run_alloc(struct ironflow_run *run, size_t n)

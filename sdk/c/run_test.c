@@ -210,6 +210,59 @@ static void a_lost_run_stops(void **state)
     fixture_done(&f);
 }
 
+static void a_wait_yields_what_it_waits_for(void **state)
+{
+    static const struct ironflow_wait wait = {
+        .event = "ok", .match = "data.id", .match_value = "[1]", .timeout_ms = 90
+    };
+    static const struct ironflow_wait bad = { .event = "ok", .match_value = "[1" };
+    struct fixture f = fixture_new(PLAIN "\"completed_steps\":[]}");
+    struct fixture over =
+        fixture_new(PLAIN "\"completed_steps\":[{\"step_id\":\"run_k:w:0\",\"name\":\"w\","
+                          "\"output\":{\"id\":\"evt_2\",\"data\":{\"a\": 1.0}}}]}");
+    const char *event = NULL;
+
+    (void)state;
+    assert_int_equal(ironflow_wait_for_event(f.run, "w", &bad, NULL), IRONFLOW_FAIL);
+    assert_int_equal(ironflow_wait_for_event(f.run, "w", &wait, &event), IRONFLOW_YIELD);
+    assert_null(event);
+    assert_string_equal(f.run->yield, "{\"step_id\":\"run_k:w:0\",\"type\":\"wait_for_event\","
+                                      "\"event_filter\":{\"event\":\"ok\",\"match\":\"data.id\","
+                                      "\"match_value\":[1],\"timeout\":\"90ms\"}}");
+    assert_int_equal(ironflow_wait_for_event(over.run, "w", &wait, &event), IRONFLOW_OK);
+    assert_string_equal(event, "{\"id\":\"evt_2\",\"data\":{\"a\": 1.0}}");
+    assert_null(over.run->yield);
+    fixture_done(&f);
+    fixture_done(&over);
+}
+
+static void an_invoke_yields_and_finds_its_result(void **state)
+{
+    struct fixture f = fixture_new(PLAIN "\"completed_steps\":[]}");
+    struct fixture over = fixture_new(
+        PLAIN "\"completed_steps\":[{\"step_id\":\"run_k:g:0\",\"name\":\"g\",\"output\":[3]},"
+              "{\"step_id\":\"run_k:g:1\",\"name\":\"g\",\"output\":null,\"status\":\"failed\","
+              "\"error\":{\"message\":\"no paper\"}},"
+              "{\"step_id\":\"run_k:g:2\",\"name\":\"g\",\"output\":{\"run_id\":\"run_c\"}}]}");
+    const char *out = NULL;
+
+    (void)state;
+    assert_int_equal(ironflow_invoke_function(f.run, "g", "{", 0, &out), IRONFLOW_FAIL);
+    assert_int_equal(ironflow_invoke_function(f.run, "g", "[1]", 500, &out), IRONFLOW_YIELD);
+    assert_string_equal(f.run->yield,
+                        "{\"step_id\":\"run_k:g:0\",\"type\":\"invoke_function\","
+                        "\"function_id\":\"g\",\"input\":[1],\"invoke_timeout_ms\":500}");
+    assert_int_equal(ironflow_invoke_async(f.run, "g", NULL, &out), IRONFLOW_YIELD);
+    assert_int_equal(ironflow_invoke_function(over.run, "g", NULL, 0, &out), IRONFLOW_OK);
+    assert_string_equal(out, "[3]");
+    assert_int_equal(ironflow_invoke_function(over.run, "g", NULL, 0, &out), IRONFLOW_FAIL);
+    assert_string_equal(over.run->error_text, "invoke of g failed: no paper");
+    assert_int_equal(ironflow_invoke_async(over.run, "g", NULL, &out), IRONFLOW_OK);
+    assert_string_equal(out, "run_c");
+    fixture_done(&f);
+    fixture_done(&over);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +272,8 @@ int main(void)
         cmocka_unit_test(what_a_step_did_is_recorded),
         cmocka_unit_test(a_sleep_yields_once_and_nothing_runs_after_it),
         cmocka_unit_test(a_sleep_that_is_over_is_passed),
+        cmocka_unit_test(a_wait_yields_what_it_waits_for),
+        cmocka_unit_test(an_invoke_yields_and_finds_its_result),
         cmocka_unit_test(steps_do_not_nest),
         cmocka_unit_test(a_lost_run_stops),
     };

@@ -224,6 +224,21 @@ void pool_done(struct pool *p)
     *p = (struct pool){ 0 };
 }
 
+void pool_join(struct pool *to, struct pool *from)
+{
+    struct pool_chunk *last = from->head;
+
+    if (to->head == NULL) {
+        *to = *from;
+    } else if (last != NULL) { /* behind the chunk that `to` takes from */
+        while (last->next != NULL)
+            last = last->next;
+        last->next = to->head->next;
+        to->head->next = from->head;
+    }
+    *from = (struct pool){ 0 };
+}
+
 /* ---- time ---- */
 
 static int64_t clock_ms(clockid_t id)

@@ -194,59 +194,6 @@ const char *ironflow_worker_error(const struct ironflow_worker *w)
 
 /* ---- registration ---- */
 
-static void put_retry(struct text *t, const struct ironflow_retry *r)
-{
-    char factor[32];
-    bool comma = false;
-
-    text_addz(t, ",\"retry\":{");
-    if (r->max_attempts > 0) {
-        text_addz(t, "\"maxAttempts\":");
-        text_i64(t, r->max_attempts);
-        comma = true;
-    }
-    if (r->initial_delay_ms > 0) {
-        text_addz(t, comma ? ",\"initialDelayMs\":" : "\"initialDelayMs\":");
-        text_i64(t, r->initial_delay_ms);
-        comma = true;
-    }
-    if (r->max_delay_ms > 0) {
-        text_addz(t, comma ? ",\"maxDelayMs\":" : "\"maxDelayMs\":");
-        text_i64(t, r->max_delay_ms);
-        comma = true;
-    }
-    if (r->backoff_factor > 0) {
-        (void)snprintf(factor, sizeof(factor), "%.6g", r->backoff_factor);
-        text_addz(t, comma ? ",\"backoffFactor\":" : "\"backoffFactor\":");
-        text_addz(t, factor);
-    }
-    text_char(t, '}');
-}
-
-static void put_function(struct text *t, const struct ironflow_function *f)
-{
-    const char *name = f->name != NULL ? f->name : f->id;
-
-    t->n = 0;
-    text_addz(t, "{\"id\":");
-    text_quote(t, f->id, strlen(f->id));
-    text_addz(t, ",\"name\":");
-    text_quote(t, name, strlen(name));
-    if (f->description != NULL) {
-        text_addz(t, ",\"description\":");
-        text_quote(t, f->description, strlen(f->description));
-    }
-    text_addz(t, ",\"preferredMode\":\"EXECUTION_MODE_PULL\",\"triggers\":[");
-    for (const char *const *e = f->events; e != NULL && *e != NULL; e++) {
-        text_addz(t, e == f->events ? "{\"event\":" : ",{\"event\":");
-        text_quote(t, *e, strlen(*e));
-        text_char(t, '}');
-    }
-    text_char(t, ']');
-    put_retry(t, &f->retry);
-    text_char(t, '}');
-}
-
 static void put_worker(struct text *t, const struct ironflow_worker *w)
 {
     t->n = 0;
@@ -340,7 +287,7 @@ static bool start_register(struct ironflow_worker *w)
     bool ok = true;
 
     for (size_t i = 0; i < w->functions_n && ok; i++) {
-        put_function(&body, &w->functions[i]);
+        function_text(&body, &w->functions[i]);
         r.body = text_z(&body);
         r.body_n = body.n;
         ok = start_send(w, conn, &r);

@@ -25,10 +25,16 @@ struct map_entry *map_find(const struct map *m, const char *key, size_t n);
 /* The entry of key, added when absent; key must outlive the map. */
 struct map_entry *map_put(struct map *m, struct pool *p, const char *key, size_t n);
 
-/* One execution of a run. It belongs to its thread; what the worker's ticker touches stands under
- * `lock`. */
+struct compensation; /* compensate.c */
+
+/* One execution of a run, or one branch of it (branch.c). It belongs to its thread; what the
+ * worker's ticker and branches touch stands under the root's `lock`. A branch has its own pool,
+ * error, yield and scope, reads the root's completed steps and records in the root's pending ones.
+ */
 struct ironflow_run {
     struct ironflow_worker *worker;
+    struct ironflow_run *root; /* itself, unless it is a branch */
+    const char *scope;         /* what step ids begin with: "{run}", "{run}:fan:0" */
     const struct ironflow_function *function;
     struct pool pool;
     char *json; /* the assignment; freed at the end */
@@ -37,14 +43,18 @@ struct ironflow_run {
     char *fence; /* "execution_seq":1,"lease_token":"x", or "" */
     bool fenced; /* has a lease token: wants an ack */
     int attempt;
-    int64_t started_ms; /* unix */
-    struct map completed, names;
-    const char *output; /* JSON */
+    int64_t started_ms;           /* unix */
+    struct map completed, failed; /* by step id; failed: invokes, with their error */
+    const char *output;           /* JSON */
     char error_code[64], error_text[1024];
     bool error_set;
-    char *yield; /* the yield object once the handler waits */
+    char *yield;       /* the yield object once the handler waits */
+    uint64_t yield_at; /* yields of a run are numbered as they are raised */
     bool in_step;
-    int status; /* of the last report */
+    bool forked;       /* its branches run: steps belong to them */
+    struct conn *conn; /* of a branch that publishes; the root has its slot's */
+    bool push;         /* the final report answers a request of the server */
+    int status;        /* of the last report */
     atomic_bool lost;
 
     pthread_mutex_t lock;
@@ -53,11 +63,14 @@ struct ironflow_run {
     bool pinned;         /* the ticker works for the run: it must not end */
     struct text pending; /* step objects joined by commas */
     int pending_n;
-    int64_t step_offset; /* sequence of the first pending step */
-    int64_t reported_ms; /* monotonic; when steps were last accepted, 0: never */
-    int64_t flush_at_ms; /* monotonic; when the ticker reports what is pending, 0: nothing */
-    int64_t retry_ms;    /* pause after the next transient failure */
-    bool progress_off;   /* the server refuses progress: steps travel with the final report */
+    int64_t step_offset;       /* sequence of the first pending step */
+    int64_t reported_ms;       /* monotonic; when steps were last accepted, 0: never */
+    int64_t flush_at_ms;       /* monotonic; when the ticker reports what is pending, 0: nothing */
+    int64_t retry_ms;          /* pause after the next transient failure */
+    bool progress_off;         /* the server refuses progress: steps travel with the final report */
+    struct map names;          /* uses of "{scope}:{name}" */
+    uint64_t yields;           /* raised so far */
+    struct compensation *undo; /* the last registered one first */
 
     /* under the worker's lock */
     bool active;
@@ -69,8 +82,30 @@ struct ironflow_run {
 bool run_begin(struct ironflow_run *run, int64_t now_ms);
 /* Forgets the execution. */
 void run_end(struct ironflow_run *run);
-/* "{run}:{name}:{index}" in the pool; counts the use of the name. */
+/* "{scope}:{name}:{index}" in the pool; counts the use of the name. */
 char *run_step_id(struct ironflow_run *run, const char *name);
+/* "{scope}:{name}" with the name escaped. */
+void run_put_name(struct text *t, const struct ironflow_run *run, const char *name);
+/* Why a call must not begin: the run waits already, or is not ours any more; else IRONFLOW_OK. */
+int run_blocked(struct ironflow_run *run);
+/* The run waits for what t describes; empties t. Returns IRONFLOW_YIELD. */
+int run_yield(struct ironflow_run *run, struct text *t);
+
+struct step {
+    const char *id, *name;
+    const char *compensation_for; /* the step that it undoes; NULL: a plain step */
+    int64_t started_ms, ended_ms;
+    const char *output; /* NULL when it failed */
+    bool retryable;
+};
+/* A step from its beginning: id, memoization, work, record. s->name is given. */
+int step_run(struct ironflow_run *run, struct step *s, ironflow_step_fn fn, void *arg,
+             const char **output);
+/* Its work and record alone; s->id is given too. */
+int step_execute(struct ironflow_run *run, struct step *s, ironflow_step_fn fn, void *arg);
+
+/* Runs the compensations of a run that fails for good, each once; its error stays what it is. */
+void run_compensate(struct ironflow_run *run);
 
 /* ---- reports (report.c) ---- */
 enum report { REPORT_OK, REPORT_LOST, REPORT_REFUSED, REPORT_TRANSIENT };
@@ -81,6 +116,8 @@ enum report report_ack(struct ironflow_run *run, struct conn *conn);
 enum report report_steps(struct ironflow_run *run, struct conn *conn, struct text *body);
 /* Called by a step that has just been added to pending. */
 void report_checkpoint(struct ironflow_run *run);
+/* The final report for what the handler returned, as text. */
+void report_put_final(struct text *t, struct ironflow_run *run, int rc);
 /* The final report for what the handler returned, repeated until it is answered or pointless. */
 void report_final(struct ironflow_run *run, int rc);
 
@@ -137,3 +174,6 @@ void worker_idle(struct ironflow_worker *w, int64_t ms);
 void worker_tick_at(struct ironflow_worker *w, int64_t at_ms);
 struct conn *run_conn(struct ironflow_run *run);
 struct text *run_body(struct ironflow_run *run);
+
+/* register.c: the request that registers the function, instead of what t holds. */
+void function_text(struct text *t, const struct ironflow_function *f);

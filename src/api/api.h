@@ -17,6 +17,8 @@ struct api *api_new(const struct api_opts *o);
 void api_free(struct api *api);
 /* http_server_opts.handler; arg is the struct api. */
 void api_handle(struct http_req *req, void *arg);
+/* http_server_opts.wants_stream: streaming RPCs. */
+bool api_wants_stream(const struct http_req *head, void *arg);
 /* http_server_opts.error_body: errors of requests that never reached the handler. */
 str_t api_error_body(struct arena *a, int status, const char *detail);
 /* The server is going down: /ready answers 503 from now on, polls that are held end with an empty

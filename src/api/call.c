@@ -3,6 +3,7 @@
 #include "api/api_priv.h"
 #include "api/errors.h"
 #include "api/handlers.h"
+#include "api/stream.h"
 #include "base/mem.h"
 
 #define BODY_HERE_MAX ((size_t)64 << 10)
@@ -11,7 +12,7 @@
 /* ---- polls that are held, so that they can end when the server drains
  * ---------------------------- */
 
-static struct held_polls *held_of(struct api *api, struct loop *l)
+struct held_polls *api_loop_of(struct api *api, struct loop *l)
 {
     size_t n = atomic_load(&api->loops_n);
 
@@ -27,7 +28,7 @@ static struct held_polls *held_of(struct api *api, struct loop *l)
 
 static void held_add(struct api_call *a)
 {
-    struct held_polls *h = held_of(a->api, a->req->loop);
+    struct held_polls *h = api_loop_of(a->api, a->req->loop);
 
     a->prev = NULL;
     a->next = h->first;
@@ -38,7 +39,7 @@ static void held_add(struct api_call *a)
 
 static void held_remove(struct api_call *a)
 {
-    struct held_polls *h = held_of(a->api, a->req->loop);
+    struct held_polls *h = api_loop_of(a->api, a->req->loop);
 
     if (a->prev)
         a->prev->next = a->next;
@@ -57,6 +58,7 @@ static void held_drain(struct loop_msg *m)
         a->drained = true;
         txn_cancel(h->api->app->txn, &a->call);
     }
+    api_streams_drain(h->streams);
 }
 
 void api_drain(struct api *api)
@@ -276,6 +278,10 @@ void api_handle(struct http_req *req, void *arg)
     e = authenticate(c, a);
     if (e != ERR_OK) {
         api_finish(a, e);
+        return;
+    }
+    if (req->streaming) {
+        api_stream_open(a);
         return;
     }
     if (req->body.n > BODY_HERE_MAX && a->ep->route->run && a->ep->route->kind != ROUTE_LOCAL) {

@@ -37,11 +37,12 @@ struct api_call {
     const char *log_msg; /* a line for the log once the call's work is kept, or NULL */
     const char *log_fields;
 
-    bool rpc;     /* Connect: its errors, its JSON */
-    bool strict;  /* a generated client */
-    bool binary;  /* application/proto */
-    bool resolve; /* the credentials are resolved in the transaction */
-    bool drained; /* a held poll that ends because the server does */
+    struct stream *stream; /* of a streaming RPC */
+    bool rpc;              /* Connect: its errors, its JSON */
+    bool strict;           /* a generated client */
+    bool binary;           /* application/proto */
+    bool resolve;          /* the credentials are resolved in the transaction */
+    bool drained;          /* a held poll that ends because the server does */
     struct credentials cred;
     err_t early; /* found while decoding, told only to those with a credential */
     const char *early_text;

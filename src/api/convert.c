@@ -2,6 +2,8 @@
  * that came in; enums have the same numbers in both worlds. */
 #include "api/convert.h"
 
+#include "codec/json.h"
+#include "engine/tick.h"
 #include "svc/principal.h"
 #include "svc/registry.h"
 #include "svc/runs.h"
@@ -127,6 +129,72 @@ err_t api_runs(struct ctx *c, const struct run *runs, size_t n, struct pb_run *o
     return ERR_OK;
 }
 
+void api_step_rest(struct ctx *c, const struct step *s, struct pb_rest_step *out)
+{
+    *out = (struct pb_rest_step){
+        .id = api_id(c, ID_STEP, s->id),
+        .run_id = api_id(c, ID_RUN, s->run_id),
+        .step_id = s->step_id,
+        .name = s->name,
+        .step_type = (int32_t)s->type,
+        .sequence = s->sequence,
+        .status = (int32_t)s->status,
+        .input = s->input,
+        .output = s->output,
+        .error = s->error,
+        .attempt = s->attempt,
+        .duration_ms = s->duration_ms,
+        .started_at = s->started_at,
+        .ended_at = s->ended_at,
+        .original_output = s->original_output,
+        .patched_at = s->patched_at,
+        .patched_by = s->patched_by,
+        .compensation_for = s->compensation_for,
+        .child_run_id = api_id(c, ID_RUN, s->child_run),
+        .sleep_until = s->type == STEP_SLEEP ? s->wake_at : 0,
+    };
+}
+
+/* The name that a step waits for. */
+static str_t wait_event_of(struct ctx *c, const struct step *s)
+{
+    str_t value, name = STR_NULL;
+
+    if (s->type == STEP_WAIT_FOR_EVENT && s->input.n > 0 && json_get(s->input, S("event"), &value))
+        (void)json_string(c->arena, value, &name);
+    return name;
+}
+
+void api_step(struct ctx *c, const struct step *s, struct pb_step *out)
+{
+    *out = (struct pb_step){
+        .id = api_id(c, ID_STEP, s->id),
+        .run_id = api_id(c, ID_RUN, s->run_id),
+        .step_id = s->step_id,
+        .step_type = (int32_t)s->type,
+        .sequence = s->sequence,
+        .status = (int32_t)s->status,
+        .input = s->input,
+        .output = s->output,
+        .error = api_error(c, s->error),
+        .attempt = s->attempt,
+        .duration_ms = s->duration_ms > INT32_MAX ? INT32_MAX : s->duration_ms,
+        .started_at = s->started_at,
+        .ended_at = s->ended_at,
+        .original_output = s->original_output,
+        .patched_at = s->patched_at,
+        .patched_by = s->patched_by,
+        .compensation_for = s->compensation_for,
+        .duration_ms_full = s->duration_ms,
+        .has_duration_ms_full = true,
+        .sleep_until = s->type == STEP_SLEEP ? s->wake_at : 0,
+        .wait_event_name = wait_event_of(c, s),
+        .wait_timeout = s->type == STEP_WAIT_FOR_EVENT ? s->wake_at : 0,
+        .child_run_id = api_id(c, ID_RUN, s->child_run),
+        .created_at = id_ms(s->id),
+    };
+}
+
 static bool has_ended(const struct run *r)
 {
     return r->status == RUN_COMPLETED || r->status == RUN_FAILED || r->status == RUN_CANCELLED;
@@ -185,6 +253,7 @@ err_t api_function(struct ctx *c, const struct function *fn, struct pb_function 
     out->version = fn->version;
     out->created_at = fn->created_at;
     out->updated_at = fn->updated_at;
+    out->next_run = function_next_run(fn, c->now_ms);
     if (!out->retry)
         out->retry = NEW(c->arena, struct pb_retry_config);
     *out->retry = (struct pb_retry_config){ fn->retry.max_attempts, fn->retry.initial_delay_ms,

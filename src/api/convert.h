@@ -17,6 +17,9 @@ struct pb_error *api_error(struct ctx *c, str_t json);
 
 /* Whole runs, with the data and name of their events. In a transaction. */
 NODISCARD err_t api_runs(struct ctx *c, const struct run *runs, size_t n, struct pb_run *out);
+/* A step as REST and as RPC show it. */
+void api_step_rest(struct ctx *c, const struct step *s, struct pb_rest_step *out);
+void api_step(struct ctx *c, const struct step *s, struct pb_step *out);
 /* The result of a synchronous emit for each run. In a transaction. */
 NODISCARD err_t api_run_results(struct ctx *c, const struct run *runs, size_t n,
                                 struct pb_run_result **out);

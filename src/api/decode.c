@@ -67,7 +67,7 @@ static bool identity(str_t encoding)
 }
 
 /* The two headers of Connect. */
-static err_t connect_head(struct ctx *c, struct api_call *a)
+err_t api_connect_head(struct ctx *c, struct api_call *a)
 {
     str_t version = a->head.protocol_version, timeout = a->head.timeout_ms;
     int64_t ms = 0;
@@ -168,7 +168,7 @@ err_t api_decode(struct ctx *c, struct api_call *a)
     void *msg;
 
     if (a->rpc)
-        TRY(connect_head(c, a));
+        TRY(api_connect_head(c, a));
     for (size_t i = 0; i < a->ep->params_n; i++)
         TRY(decode_segment(c, a->match.params[i], &a->params[i]));
     if (!a->ep->in || !a->ep->route->run)

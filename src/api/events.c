@@ -145,7 +145,8 @@ err_t api_event_sync(struct ctx *c, struct api_call *a)
                       .data = in->data,
                       .metadata = in->metadata,
                       .version = in->version,
-                      .idempotency_key = in->idempotency_key };
+                      .idempotency_key = in->idempotency_key,
+                      .sync = true };
     struct sync_wait *w = NEW(c->arena, struct sync_wait);
     int64_t wait_ms;
 

@@ -35,6 +35,24 @@ NODISCARD err_t api_run_steps(struct ctx *c, struct api_call *a); /* REST */
 NODISCARD err_t api_run_steps_rpc(struct ctx *c, struct api_call *a);
 NODISCARD err_t api_run_cancel(struct ctx *c, struct api_call *a);
 
+/* operator.c */
+NODISCARD err_t api_run_resume(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_run_pause(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_run_paused_state(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_run_streams(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_step_patch(struct ctx *c, struct api_call *a); /* REST */
+NODISCARD err_t api_step_patch_rpc(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_step_inject(struct ctx *c, struct api_call *a);
+
+/* audit.c */
+NODISCARD err_t api_audit_trail(struct ctx *c, struct api_call *a); /* REST */
+NODISCARD err_t api_audit_trail_rpc(struct ctx *c, struct api_call *a);
+
+/* outbox.c */
+NODISCARD err_t api_dead_letter_list(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_dead_letter_requeue(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_dead_letter_discard(struct ctx *c, struct api_call *a);
+
 /* workers.c */
 NODISCARD err_t api_worker_list(struct ctx *c, struct api_call *a);
 NODISCARD err_t api_worker_register(struct ctx *c, struct api_call *a);
@@ -43,12 +61,27 @@ NODISCARD err_t api_worker_poll(struct ctx *c, struct api_call *a);
 NODISCARD err_t api_worker_ack(struct ctx *c, struct api_call *a);
 NODISCARD err_t api_worker_report(struct ctx *c, struct api_call *a);
 
+/* worker_stream.c: WorkerService/Connect */
+NODISCARD err_t api_worker_connect(struct ctx *c, struct api_call *a);
+
+/* A registration as it is stored, but for id and transport; views of *in. ERR_INVALID. */
+struct worker;
+NODISCARD err_t api_worker_read(struct ctx *c, const struct pb_worker_register *in,
+                                struct worker *out);
+
 /* The claims of a poll, kept beyond the request until it is known whether they were delivered; NULL
  * when there are none. */
 struct held_claims;
 struct held_claims *api_claims_keep(const struct api_call *a);
 /* Delivered: forgets them. Otherwise gives them back to the queue. Frees them; NULL is allowed. */
 void api_claims_settle(struct api *api, struct held_claims *h, bool delivered);
+
+/* breakers.c */
+NODISCARD err_t api_breaker_list(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_breaker_reset(struct ctx *c, struct api_call *a);
+/* debounce.c */
+NODISCARD err_t api_debounce_list(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_debounce_cancel(struct ctx *c, struct api_call *a);
 
 /* system.c */
 NODISCARD err_t api_health(struct ctx *c, struct api_call *a);

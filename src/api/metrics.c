@@ -9,6 +9,7 @@
 #include "api/handlers.h"
 #include "api/metrics.h"
 #include "base/mem.h"
+#include "svc/breakers.h"
 #include "svc/overview.h"
 
 static const int statuses[] = { 200, 201, 204, 400, 401, 403, 404, 405, 409, 412,
@@ -213,6 +214,24 @@ static void workers(struct buf *b, int64_t n)
     buf_printf(b, "ironflow_workers_connected %lld\n", (long long)n);
 }
 
+/* 0 closed, 1 half-open, 2 open. */
+static void breakers(struct buf *b, const struct breaker_view *list, size_t n)
+{
+    static const int values[] = {
+        [BREAKER_CLOSED] = 0, [BREAKER_HALF_OPEN] = 1, [BREAKER_OPEN] = 2
+    };
+
+    metrics_head(b, "ironflow_circuit_breaker_state", "gauge",
+                 "Circuit breakers: 0 closed, 1 half-open, 2 open.");
+    for (size_t i = 0; i < n; i++) {
+        buf_append(b, S("ironflow_circuit_breaker_state{"));
+        metrics_label(b, "function_id", list[i].function_id);
+        buf_char(b, ',');
+        metrics_label(b, "endpoint", list[i].b.endpoint);
+        buf_printf(b, "} %d\n", values[list[i].b.state]);
+    }
+}
+
 static long long open_fds(void)
 {
     DIR *d = opendir("/proc/self/fd");
@@ -269,16 +288,18 @@ static void process(struct ctx *c, struct buf *b)
 
 err_t api_metrics(struct ctx *c, struct api_call *a)
 {
+    struct breaker_view *open = NULL;
     struct run_count *runs = NULL;
     struct buf b;
     struct meter_report report = { 0 };
     int64_t connected = 0;
-    size_t n = 0;
+    size_t n = 0, open_n = 0;
 
     if (!a->api->metrics)
         return err_set(c, ERR_NOT_FOUND, "metrics are off; set IRONFLOW_METRICS_ENABLED=true");
     TRY(svc_run_counts(c, &runs, &n));
     TRY(svc_workers_connected(c, &connected));
+    TRY(svc_breaker_list_all(c, &open, &open_n));
     TRY(svc_meters_read(c, &report));
     buf_init_arena(&b, c->arena, (size_t)64 << 20);
     http_requests(&b, a->api);
@@ -287,6 +308,7 @@ err_t api_metrics(struct ctx *c, struct api_call *a)
     runs_active(&b, runs, n);
     metrics_report(&b, &report);
     workers(&b, connected);
+    breakers(&b, open, open_n);
     event_counts_print(&b, a->api->metrics->events);
     process(c, &b);
     a->text = buf_str(&b);

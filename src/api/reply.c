@@ -36,6 +36,15 @@ static void cors(struct reply *r, const struct api_head *h, bool preflight)
     header(r, S("access-control-expose-headers"), S("ETag"));
 }
 
+size_t api_cors(const struct api_head *head, struct http_header *out)
+{
+    struct reply r = { 0 };
+
+    cors(&r, head, false);
+    memcpy(out, r.headers, r.res.headers_n * sizeof(*out));
+    return r.res.headers_n;
+}
+
 static struct reply *reply_new(struct arena *a)
 {
     struct reply *r = NEW(a, struct reply);

@@ -189,6 +189,13 @@ static void take(const struct leaf *l, enum api_method m, struct route_match *ou
         out->ep = l->by_method[m];
 }
 
+/* The path ends with a slash here, which few rows allow. */
+static void take_slash(const struct leaf *l, enum api_method m, struct route_match *out)
+{
+    if (m != METHOD_COUNT && l->by_method[m] && l->by_method[m]->route->flags & ROUTE_SLASH)
+        take(l, m, out);
+}
+
 /* Walks the tree: a literal segment wins over a parameter. */
 static void find_pattern(const struct router *r, enum api_method m, str_t path,
                          struct route_match *out)
@@ -217,6 +224,8 @@ static void find_pattern(const struct router *r, enum api_method m, str_t path,
     }
     if (path.p[path.n - 1] != '/')
         take(&n->leaf, m, out);
+    else
+        take_slash(&n->leaf, m, out);
 }
 
 void router_find(const struct router *r, enum api_method m, str_t path, struct route_match *out)

@@ -18,7 +18,8 @@ enum route_flag {
     ROUTE_BOTH = 2,   /* REST answer in both spellings */
     ROUTE_HEAD = 4,   /* HEAD is allowed, and nobody may cache the answer */
     ROUTE_HELD = 8,   /* a poll that waits; ends early when the server drains */
-    ROUTE_PROBE = 16  /* answers also when the database does not */
+    ROUTE_PROBE = 16, /* answers also when the database does not */
+    ROUTE_SLASH = 32  /* the path may end with a slash: an empty last segment */
 };
 
 struct route {

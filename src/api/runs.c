@@ -98,60 +98,10 @@ err_t api_run_steps(struct ctx *c, struct api_call *a)
     TRY(api_limit(c, "offset", in->offset, 0, INT32_MAX, &range.offset));
     TRY(svc_run_steps(c, id, &range, &steps, &n));
     out->steps = NEW_N(c->arena, struct pb_rest_step, n + 1);
-    for (size_t i = 0; i < n; i++) {
-        const struct step *s = &steps[i];
-
-        out->steps[i] = (struct pb_rest_step){
-            .id = api_id(c, ID_STEP, s->id),
-            .run_id = api_id(c, ID_RUN, s->run_id),
-            .step_id = s->step_id,
-            .name = s->name,
-            .step_type = (int32_t)s->type,
-            .sequence = s->sequence,
-            .status = (int32_t)s->status,
-            .input = s->input,
-            .output = s->output,
-            .error = s->error,
-            .attempt = s->attempt,
-            .duration_ms = s->duration_ms,
-            .started_at = s->started_at,
-            .ended_at = s->ended_at,
-            .original_output = s->original_output,
-            .patched_at = s->patched_at,
-            .patched_by = s->patched_by,
-            .compensation_for = s->compensation_for,
-            .sleep_until = s->wake_at,
-        };
-    }
+    for (size_t i = 0; i < n; i++)
+        api_step_rest(c, &steps[i], &out->steps[i]);
     out->steps_n = n;
     return ERR_OK;
-}
-
-static void step_out(struct ctx *c, const struct step *s, struct pb_step *out)
-{
-    *out = (struct pb_step){
-        .id = api_id(c, ID_STEP, s->id),
-        .run_id = api_id(c, ID_RUN, s->run_id),
-        .step_id = s->step_id,
-        .step_type = (int32_t)s->type,
-        .sequence = s->sequence,
-        .status = (int32_t)s->status,
-        .input = s->input,
-        .output = s->output,
-        .error = api_error(c, s->error),
-        .attempt = s->attempt,
-        .duration_ms = s->duration_ms > INT32_MAX ? INT32_MAX : s->duration_ms,
-        .started_at = s->started_at,
-        .ended_at = s->ended_at,
-        .original_output = s->original_output,
-        .patched_at = s->patched_at,
-        .patched_by = s->patched_by,
-        .compensation_for = s->compensation_for,
-        .duration_ms_full = s->duration_ms,
-        .has_duration_ms_full = true,
-        .sleep_until = s->wake_at,
-        .created_at = id_ms(s->id),
-    };
 }
 
 err_t api_run_steps_rpc(struct ctx *c, struct api_call *a)
@@ -167,7 +117,7 @@ err_t api_run_steps_rpc(struct ctx *c, struct api_call *a)
     TRY(svc_run_steps(c, id, &range, &steps, &n));
     out->steps = NEW_N(c->arena, struct pb_step, n + 1);
     for (size_t i = 0; i < n; i++)
-        step_out(c, &steps[i], &out->steps[i]);
+        api_step(c, &steps[i], &out->steps[i]);
     out->steps_n = n;
     return ERR_OK;
 }

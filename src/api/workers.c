@@ -6,6 +6,8 @@
 #include "api/handlers.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "engine/sm.h"
+#include "svc/update.h"
 
 enum { JOBS_DEFAULT = 10, STEPS_MAX = 500 };
 /* An answer that carries more than this gives no further job: the rest goes back into the queue. */
@@ -50,23 +52,30 @@ static str_t json_pairs(struct arena *a, const struct pb_pair *items, size_t n)
     return buf_str(&b);
 }
 
-err_t api_worker_register(struct ctx *c, struct api_call *a)
+err_t api_worker_read(struct ctx *c, const struct pb_worker_register *in, struct worker *out)
 {
-    const struct pb_worker_register *in = a->in;
-    struct worker w = { .id = api_param(a, "id"), .hostname = in->hostname, .transport = 1 };
-
-    if (in->worker_id.n > 0 && !str_eq(in->worker_id, w.id))
-        return err_set(c, ERR_INVALID, "worker_id: differs from the id in the path");
     if (in->function_ids_n == 0)
         return err_set(c, ERR_INVALID, "function_ids: at least one is required");
     TRY(api_limit(c, "max_concurrent_jobs", in->max_concurrent_jobs, JOBS_DEFAULT, INT32_MAX,
-                  &w.max_jobs));
-    w.functions = json_list(c->arena, in->function_ids, in->function_ids_n);
-    w.labels = json_pairs(c->arena, in->labels, in->labels_n);
+                  &out->max_jobs));
+    out->hostname = in->hostname;
+    out->functions = json_list(c->arena, in->function_ids, in->function_ids_n);
+    out->labels = json_pairs(c->arena, in->labels, in->labels_n);
     if (in->version) {
-        w.sdk = in->version->sdk;
-        w.runtime = in->version->runtime;
+        out->sdk = in->version->sdk;
+        out->runtime = in->version->runtime;
     }
+    return ERR_OK;
+}
+
+err_t api_worker_register(struct ctx *c, struct api_call *a)
+{
+    const struct pb_worker_register *in = a->in;
+    struct worker w = { .id = api_param(a, "id"), .transport = 1 };
+
+    if (in->worker_id.n > 0 && !str_eq(in->worker_id, w.id))
+        return err_set(c, ERR_INVALID, "worker_id: differs from the id in the path");
+    TRY(api_worker_read(c, in, &w));
     TRY(svc_worker_register(c, &w));
     return ok(a, S("registered"));
 }
@@ -178,6 +187,10 @@ static void job_out(struct ctx *c, const struct assignment *as, struct pb_rest_j
         out->completed_steps[i].step_id = as->steps[i].step_id;
         out->completed_steps[i].name = as->steps[i].name;
         out->completed_steps[i].output = as->steps[i].output;
+        if (as->steps[i].status == STEP_COMPLETED)
+            continue;
+        out->completed_steps[i].status = sm_name(&step_sm, (int)as->steps[i].status);
+        out->completed_steps[i].error = as->steps[i].error;
     }
     out->completed_steps_n = as->steps_n;
 }
@@ -329,86 +342,16 @@ err_t api_worker_ack(struct ctx *c, struct api_call *a)
     return ok(a, S("ok"));
 }
 
-/* An error as the engine keeps it: the known members, details as they came. */
-static str_t error_json(struct ctx *c, const struct pb_rest_step_error *e)
-{
-    struct buf b;
-
-    if (!e)
-        return STR_NULL;
-    buf_init_arena(&b, c->arena, (size_t)16 << 20);
-    pb_to_json(&b, &pb_rest_step_error_desc, e, PB_REST);
-    return buf_str(&b);
-}
-
-static err_t steps_in(struct ctx *c, const struct pb_rest_job_update *in, struct report *out)
-{
-    if (in->steps_n > STEPS_MAX)
-        return err_set(c, ERR_INVALID, "steps: at most %d in one update", STEPS_MAX);
-    out->steps = NEW_N(c->arena, struct report_step, in->steps_n + 1);
-    out->steps_n = in->steps_n;
-    for (size_t i = 0; i < in->steps_n; i++) {
-        const struct pb_rest_step_report *s = &in->steps[i];
-
-        if (!(s->duration_ms >= 0 && s->duration_ms < 9e15))
-            return err_set(c, ERR_INVALID, "steps[%zu].duration_ms: out of range", i);
-        out->steps[i] = (struct report_step){
-            .id = s->id,
-            .name = s->name,
-            .type = s->type,
-            .status = s->status,
-            .started_at = s->started_at,
-            .ended_at = s->ended_at,
-            .duration_ms = (int64_t)(s->duration_ms + 0.5),
-            .output = s->output,
-            .error = error_json(c, s->error),
-            .compensation_for = s->compensation_for,
-        };
-    }
-    return ERR_OK;
-}
-
-static err_t report_kind(struct ctx *c, str_t word, enum report_kind *out)
-{
-    static const struct {
-        str_t word;
-        enum report_kind kind;
-    } kinds[] = {
-        { { "progress", 8 }, REPORT_PROGRESS },
-        { { "completed", 9 }, REPORT_COMPLETED },
-        { { "failed", 6 }, REPORT_FAILED },
-        { { "yielded", 7 }, REPORT_YIELDED },
-    };
-
-    for (size_t i = 0; i < COUNT_OF(kinds); i++)
-        if (str_eq(kinds[i].word, word)) {
-            *out = kinds[i].kind;
-            return ERR_OK;
-        }
-    return err_set(c, ERR_INVALID, "status: expected progress, completed, failed or yielded");
-}
-
 err_t api_worker_report(struct ctx *c, struct api_call *a)
 {
     const struct pb_rest_job_update *in = a->in;
-    struct report r = {
-        .fence = { in->execution_seq, in->lease_token },
-        .step_offset = in->step_offset,
-        .has_step_offset = in->has_step_offset,
-        .output = in->output,
-        .error = error_json(c, in->error),
-        .retryable = !in->error || !in->error->has_retryable || in->error->retryable,
-    };
+    struct report r = { 0 };
 
-    TRY(report_kind(c, in->status, &r.kind));
-    TRY(steps_in(c, in, &r));
-    if (r.kind == REPORT_YIELDED && !in->yield)
-        return err_set(c, ERR_INVALID, "yield: required when status is yielded");
-    if (in->yield) {
-        r.yield_type = in->yield->type;
-        r.yield_step_id = in->yield->step_id;
-        r.yield_until_ms = in->yield->until;
-    }
+    TRY(report_kind_parse(c, in->status, &r.kind));
+    if (in->steps_n > STEPS_MAX)
+        return err_set(c, ERR_INVALID, "steps: at most %d in one update", STEPS_MAX);
+    TRY(report_from_update(c, in, &r));
+    r.fence = (struct fence){ in->execution_seq, in->lease_token };
     TRY(svc_job_report(c, api_param(a, "id"), api_param(a, "job"), &r));
     return ok(a, S("ok"));
 }

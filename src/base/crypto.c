@@ -2,8 +2,10 @@
  * one digest context, freed when the thread ends. */
 #include "base/crypto.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <pthread.h>
 
 #include "base/arena.h"
@@ -12,6 +14,8 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t context_key;
 static EVP_MD *sha256;
+static EVP_MAC *hmac;
+static char hmac_digest[] = "SHA256";
 static _Thread_local EVP_MD_CTX *context;
 
 static void context_free(void *p)
@@ -23,6 +27,8 @@ static void setup(void)
 {
     sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     must(sha256 != NULL);
+    hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    must(hmac != NULL);
     must(pthread_key_create(&context_key, context_free) == 0);
 }
 
@@ -37,6 +43,25 @@ void crypto_sha256(str_t s, uint8_t out[SHA256_SIZE])
     must(EVP_DigestInit_ex2(context, sha256, NULL) == 1);
     must(EVP_DigestUpdate(context, s.p, s.n) == 1);
     must(EVP_DigestFinal_ex(context, out, NULL) == 1);
+}
+
+void crypto_hmac_sha256(str_t key, const str_t *parts, size_t n, uint8_t out[SHA256_SIZE])
+{
+    OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, hmac_digest, 0),
+                            OSSL_PARAM_construct_end() };
+    EVP_MAC_CTX *mac;
+    size_t size = 0;
+
+    must(pthread_once(&once, setup) == 0);
+    mac = EVP_MAC_CTX_new(hmac);
+    must(mac != NULL);
+    /* without a byte of its own OpenSSL takes an empty key for none */
+    must(EVP_MAC_init(mac, key.n > 0 ? (const unsigned char *)key.p : (const unsigned char *)"",
+                      key.n, params) == 1);
+    for (size_t i = 0; i < n; i++)
+        must(EVP_MAC_update(mac, (const unsigned char *)parts[i].p, parts[i].n) == 1);
+    must(EVP_MAC_final(mac, out, &size, SHA256_SIZE) == 1 && size == SHA256_SIZE);
+    EVP_MAC_CTX_free(mac);
 }
 
 str_t crypto_hex(struct arena *a, const uint8_t *p, size_t n)

@@ -6,6 +6,8 @@
 #define SHA256_SIZE 32
 
 void crypto_sha256(str_t s, uint8_t out[SHA256_SIZE]);
+/* HMAC with SHA-256 over the parts, one after the other. */
+void crypto_hmac_sha256(str_t key, const str_t *parts, size_t n, uint8_t out[SHA256_SIZE]);
 /* Lower-case hex of n bytes, in the arena. */
 str_t crypto_hex(struct arena *a, const uint8_t *p, size_t n);
 bool crypto_equal(const void *a, const void *b, size_t n);

@@ -21,6 +21,27 @@ static void sha256_of_known_texts(void **state)
     arena_done(&a);
 }
 
+/* RFC 4231, cases 2 and 6. */
+static void hmac_of_known_texts(void **state)
+{
+    const str_t split[] = { S("what do ya want "), S("for nothing?") };
+    const str_t large = S("Test Using Larger Than Block-Size Key - Hash Key First");
+    char key[131];
+    struct arena a;
+    uint8_t out[SHA256_SIZE];
+
+    (void)state;
+    arena_init(&a);
+    crypto_hmac_sha256(S("Jefe"), split, 2, out);
+    assert_str(crypto_hex(&a, out, sizeof(out)),
+               "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    memset(key, 0xaa, sizeof(key));
+    crypto_hmac_sha256((str_t){ key, sizeof(key) }, &large, 1, out);
+    assert_str(crypto_hex(&a, out, sizeof(out)),
+               "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    arena_done(&a);
+}
+
 static void *hash_often(void *arg)
 {
     uint8_t *out = arg;
@@ -59,6 +80,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sha256_of_known_texts),
+        cmocka_unit_test(hmac_of_known_texts),
         cmocka_unit_test(threads_hash_at_once),
         cmocka_unit_test(equality),
     };

@@ -15,7 +15,7 @@
 
 static const str_t prefixes[ID_KIND_COUNT] = {
     [ID_RUN] = { "run_", 4 }, [ID_EVENT] = { "evt_", 4 }, [ID_STEP] = { "step_", 5 },
-    [ID_JOB] = { "job_", 4 }, [ID_OUTBOX] = { "ob_", 3 },
+    [ID_JOB] = { "job_", 4 }, [ID_OUTBOX] = { "ob_", 3 }, [ID_AUDIT] = { "aud_", 4 },
 };
 
 static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";

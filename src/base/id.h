@@ -7,7 +7,7 @@
 
 struct buf;
 
-enum id_kind { ID_RUN, ID_EVENT, ID_STEP, ID_JOB, ID_OUTBOX, ID_KIND_COUNT };
+enum id_kind { ID_RUN, ID_EVENT, ID_STEP, ID_JOB, ID_OUTBOX, ID_AUDIT, ID_KIND_COUNT };
 
 struct id_gen {
     int64_t last; /* highest id given out */

@@ -80,7 +80,8 @@ static void times_inside(void **state)
 
 static void text_goes_there_and_back(void **state)
 {
-    static const char *const prefix[ID_KIND_COUNT] = { "run_", "evt_", "step_", "job_", "ob_" };
+    static const char *const prefix[ID_KIND_COUNT] = { "run_", "evt_", "step_",
+                                                       "job_", "ob_",  "aud_" };
     static const int64_t ids[] = { 1, 31, 32, (int64_t)1 << 60, INT64_MAX, 0x123456789abcdef };
     struct arena a;
 

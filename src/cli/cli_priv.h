@@ -49,5 +49,8 @@ void reference_page(struct buf *b, const struct cmd *root);
 /* A completion script for "bash", "zsh" or "fish"; false for another shell. */
 bool completion_script(struct buf *b, const struct cmd *root, str_t shell);
 
+/* Rows of `run` that stand in a file of their own. */
+extern const struct cmd cmd_run_pause, cmd_run_paused_state, cmd_run_inject, cmd_run_resume;
+
 /* The hidden row behind `make docs`; it stands beside the rows of root. */
 extern const struct cmd cmd_docs;

@@ -157,6 +157,10 @@ err_t api_call(struct cli *cli, const struct api_req *req, str_t *out)
     TRY(api_send(cli, &send, &res));
     if (res.status < 200 || res.status > 299)
         return api_refused(cli, &res);
+    if (res.status == 204) {
+        *out = STR_NULL;
+        return ERR_OK;
+    }
     if (!json_check(res.body, out, &bad))
         return err_set(cli->c, ERR_UNAVAILABLE,
                        "the answer from " STR_FMT " is not JSON; is it an Ironflow server?",

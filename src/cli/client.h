@@ -24,8 +24,8 @@ struct api_req {
 
 /* The server's URL without a final slash: --server, the environment, the default. ERR_INVALID. */
 NODISCARD err_t api_server(struct cli *cli, str_t *out);
-/* Sends and waits. *out is the JSON of a 2xx answer, in the arena. Every other outcome is an error
- * whose text says what to do next. */
+/* Sends and waits. *out is the JSON of a 2xx answer, in the arena; empty after a 204. Every other
+ * outcome is an error whose text says what to do next. */
 NODISCARD err_t api_call(struct cli *cli, const struct api_req *req, str_t *out);
 /* "/api/v1/runs/" and the escaped id and tail. */
 str_t api_path(struct cli *cli, const char *head, const char *id, const char *tail);

@@ -3,7 +3,7 @@
 
 #include "base/buf.h"
 #include "base/time.h"
-#include "cli/cli.h"
+#include "cli/cli_priv.h"
 #include "cli/client.h"
 #include "cli/out.h"
 #include "codec/json.h"
@@ -209,7 +209,8 @@ static const struct cmd cmd_run_cancel = {
 
 const struct cmd cmd_run = {
     .name = "run",
-    .help = "List, inspect and cancel runs.",
+    .help = "List, inspect, cancel, pause and resume runs.",
     .subs = (const struct cmd *const[]){ &cmd_run_list, &cmd_run_get, &cmd_run_steps,
-                                         &cmd_run_cancel, NULL },
+                                         &cmd_run_cancel, &cmd_run_pause, &cmd_run_paused_state,
+                                         &cmd_run_inject, &cmd_run_resume, NULL },
 };

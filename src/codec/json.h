@@ -55,5 +55,8 @@ void json_put_i64(struct json_out *w, int64_t v);
 void json_put_double(struct json_out *w, double v);
 void json_put_bool(struct json_out *w, bool v);
 void json_put_raw(struct json_out *w, str_t json); /* checked JSON text; empty gives null */
+/* The same as JavaScript would print it after reading it: no blanks, no needless escapes, shortest
+ * numbers. Numbers that JavaScript cannot hold and the order of keys stay (json_js.c). */
+void json_put_js(struct json_out *w, struct arena *a, str_t json);
 /* Quotes and escapes into b. */
 void json_quote(struct buf *b, str_t s);

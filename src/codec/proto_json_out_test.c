@@ -96,7 +96,8 @@ static void both_spellings_of_a_payload(void **state)
     (void)state;
     assert_str(TO(get_audit_trail_response, &r, PB_RPC),
                "{\"events\":[{\"id\":\"a\",\"runId\":\"r\",\"run_id\":\"r\",\"payload\":1,"
-               "\"payloadValue\":1,\"payload_value\":1}]}");
+               "\"payloadValue\":1,\"payload_value\":1,\"metadata\":{}}],"
+               "\"totalCount\":0,\"total_count\":0}");
 }
 
 static void json_in_bytes_is_text_except_in_strict_style(void **state)

@@ -4,8 +4,10 @@
 #include <math.h>
 
 #include "codec/cron.h"
+#include "engine/filter.h"
 #include "engine/function_priv.h"
 #include "engine/match.h"
+#include "engine/wait.h"
 
 #define RETRY_ATTEMPTS 3
 #define RETRY_DELAY_MS 1000
@@ -26,64 +28,13 @@ struct unbuilt {
     const char *text;
 };
 
-static ptrdiff_t uses_expression(const struct pb_register_function_request *in)
-{
-    for (size_t i = 0; i < in->triggers_n; i++)
-        if (in->triggers[i].expression.n > 0)
-            return (ptrdiff_t)i;
-    return -1;
-}
-
-static ptrdiff_t uses_cron(const struct pb_register_function_request *in)
-{
-    for (size_t i = 0; i < in->triggers_n; i++)
-        if (in->triggers[i].cron.n > 0)
-            return (ptrdiff_t)i;
-    return -1;
-}
-
-static ptrdiff_t uses_debounce(const struct pb_register_function_request *in)
-{
-    return in->debounce != NULL ? 0 : -1;
-}
-
-static ptrdiff_t uses_concurrency(const struct pb_register_function_request *in)
-{
-    return in->concurrency != NULL ? 0 : -1;
-}
-
-static ptrdiff_t uses_actor_key(const struct pb_register_function_request *in)
-{
-    return in->actor_key.n > 0 ? 0 : -1;
-}
-
-static ptrdiff_t uses_cancel_on(const struct pb_register_function_request *in)
-{
-    return in->cancel_on_n > 0 ? 0 : -1;
-}
-
 static ptrdiff_t uses_secrets(const struct pb_register_function_request *in)
 {
     return in->secrets_n > 0 ? 0 : -1;
 }
 
-static ptrdiff_t uses_push(const struct pb_register_function_request *in)
-{
-    return config_mode(in) == MODE_PUSH ? 0 : -1;
-}
-
 static const struct unbuilt unbuilts[] = {
-    { "triggers", "expression", uses_expression,
-      "filter expressions are not supported by this release" },
-    { "triggers", "cron", uses_cron, "schedules are not supported by this release" },
-    { "debounce", NULL, uses_debounce, "debouncing is not supported by this release" },
-    { "concurrency", NULL, uses_concurrency,
-      "concurrency limits are not supported by this release" },
-    { "actorKey", NULL, uses_actor_key, "actor routing is not supported by this release" },
-    { "cancelOn", NULL, uses_cancel_on, "cancelling on events is not supported by this release" },
     { "secrets", NULL, uses_secrets, "secrets are not supported by this release" },
-    { "preferredMode", NULL, uses_push,
-      "push mode is not supported by this release; leave endpointUrl empty to use pull mode" },
 };
 
 static err_t refuse_unbuilt(struct ctx *c, const struct pb_register_function_request *in)
@@ -128,6 +79,39 @@ static err_t check_retry(struct ctx *c, const struct pb_retry_config *r)
     return ERR_OK;
 }
 
+#define DAY_MS (24LL * 3600 * 1000)
+#define KEEP_DAYS_MAX 36500
+
+/* "<n>d" or "<n>y" in milliseconds; 0 for "forever", nothing, and -1 for another text. */
+static int64_t recording_ms(str_t text)
+{
+    int64_t n, days;
+
+    if (text.n == 0 || str_eq(text, S("forever")))
+        return 0;
+    if (text.n < 2 || text.p[0] < '0' || text.p[0] > '9' ||
+        !str_to_i64(str_slice(text, 0, text.n - 1), &n) || n < 1 || n > KEEP_DAYS_MAX)
+        return -1;
+    days = text.p[text.n - 1] == 'y' ? n * 365 : n;
+    if ((text.p[text.n - 1] != 'd' && text.p[text.n - 1] != 'y') || days > KEEP_DAYS_MAX)
+        return -1;
+    return days * DAY_MS;
+}
+
+static err_t check_expression(struct ctx *c, str_t expression, size_t i)
+{
+    struct filter *filter = NULL;
+    err_t e;
+
+    if (expression.n == 0)
+        return ERR_OK;
+    e = filter_new(c, expression, &filter);
+    filter_unref(filter);
+    return e != ERR_INVALID
+               ? e
+               : err_set(c, e, "triggers[%zu].expression: %s", i, str_z(c->arena, err_text(c, e)));
+}
+
 static err_t check_triggers(struct ctx *c, const struct pb_register_function_request *in)
 {
     const char *what;
@@ -140,10 +124,10 @@ static err_t check_triggers(struct ctx *c, const struct pb_register_function_req
             return err_set(c, ERR_INVALID, "triggers[%zu]: event or cron is required", i);
         if (t->cron.n > 0 && !cron_parse(t->cron, &cron, &what))
             return err_set(c, ERR_INVALID, "triggers[%zu].cron: %s", i, what);
-        if (t->event.n == 0 || event_pattern_check(c, t->event) == ERR_OK)
-            continue;
-        return err_set(c, ERR_INVALID, "triggers[%zu].%s", i,
-                       str_z(c->arena, err_text(c, ERR_INVALID)));
+        if (t->event.n > 0 && event_pattern_check(c, t->event) != ERR_OK)
+            return err_set(c, ERR_INVALID, "triggers[%zu].%s", i,
+                           str_z(c->arena, err_text(c, ERR_INVALID)));
+        TRY(check_expression(c, t->expression, i));
     }
     return ERR_OK;
 }
@@ -157,6 +141,12 @@ static err_t check_cancel_on(struct ctx *c, const struct pb_register_function_re
             return err_set(c, ERR_INVALID, "cancelOn[%zu].event: is required", i);
         if (s->match.n == 0)
             return err_set(c, ERR_INVALID, "cancelOn[%zu].match: is required", i);
+        if (s->match.n > WAIT_MATCH_MAX)
+            return err_set(c, ERR_INVALID, "cancelOn[%zu].match: longer than %d bytes", i,
+                           WAIT_MATCH_MAX);
+        if (event_pattern_check(c, s->event) != ERR_OK)
+            return err_set(c, ERR_INVALID, "cancelOn[%zu].%s", i,
+                           str_z(c->arena, err_text(c, ERR_INVALID)));
         for (size_t k = 0; k < i; k++)
             if (str_eq(in->cancel_on[k].event, s->event) &&
                 str_eq(in->cancel_on[k].match, s->match))
@@ -206,6 +196,11 @@ static err_t check(struct ctx *c, const struct pb_register_function_request *in)
         return err_set(c, ERR_INVALID, "timeoutMs: must not be negative");
     TRY(check_flow(c, in));
     TRY(check_endpoint(c, in));
+    if (recording_ms(in->recording_retention) < 0)
+        return err_set(
+            c, ERR_INVALID,
+            "recordingRetention: expected a number of days or years such as 7d, 30d, 1y, "
+            "or forever");
     return refuse_unbuilt(c, in);
 }
 
@@ -264,13 +259,29 @@ static void apply(struct ctx *c, const struct pb_register_function_request *r, s
     f->description = r->description;
     f->mode = config_mode(r);
     f->actor_key = r->actor_key;
+    f->endpoint = r->endpoint_url;
+    f->concurrency = (struct concurrency){ 0 };
+    f->debounce = (struct debounce){ 0 };
+    if (r->concurrency != NULL)
+        f->concurrency =
+            (struct concurrency){ .limit = r->concurrency->limit, .key = r->concurrency->key };
+    if (r->debounce != NULL)
+        f->debounce = (struct debounce){ .period_ms = r->debounce->period_ms,
+                                         .max_wait_ms = r->debounce->max_wait_ms,
+                                         .key = r->debounce->key };
     f->recording = r->recording;
+    f->recording_ms = recording_ms(r->recording_retention);
     f->triggers_n = r->triggers_n;
     f->triggers = NEW_N(c->arena, struct trigger, r->triggers_n);
     for (size_t i = 0; i < r->triggers_n; i++)
         f->triggers[i] = (struct trigger){ .event = r->triggers[i].event,
                                            .expression = r->triggers[i].expression,
                                            .cron = r->triggers[i].cron };
+    f->cancel_on_n = r->cancel_on_n;
+    f->cancel_on = NEW_N(c->arena, struct cancel_on, r->cancel_on_n + 1);
+    for (size_t i = 0; i < r->cancel_on_n; i++)
+        f->cancel_on[i] =
+            (struct cancel_on){ .event = r->cancel_on[i].event, .match = r->cancel_on[i].match };
     f->retry = (struct retry_policy){ .max_attempts = r->retry->max_attempts,
                                       .initial_delay_ms = r->retry->initial_delay_ms,
                                       .max_delay_ms = r->retry->max_delay_ms,

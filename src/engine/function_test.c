@@ -81,6 +81,8 @@ static const struct {
       "cancelOn[0].match: is required" },
     { "{\"id\":\"a\",\"cancelOn\":[{\"match\":\"x\"}]}", ERR_INVALID,
       "cancelOn[0].event: is required" },
+    { "{\"id\":\"a\",\"cancelOn\":[{\"event\":\"a.>.b\",\"match\":\"x\"}]}", ERR_INVALID,
+      "cancelOn[0].event: \">\" must be the last token" },
     { "{\"id\":\"a\",\"cancelOn\":[{\"event\":\"x\",\"match\":\"y\"},"
       "{\"event\":\"x\",\"match\":\"y\"}]}",
       ERR_INVALID, "cancelOn[1]: repeats entry 0" },
@@ -91,24 +93,8 @@ static const struct {
     { "{\"id\":\"a\",\"endpointUrl\":\"http:///x\"}", ERR_INVALID,
       "endpointUrl: must be an absolute http or https URL" },
     /* Not built yet. */
-    { "{\"id\":\"a\",\"triggers\":[{\"event\":\"x\",\"expression\":\"data.n > 1\"}]}",
-      ERR_UNIMPLEMENTED,
-      "triggers[0].expression: filter expressions are not supported by this release" },
-    { "{\"id\":\"a\",\"triggers\":[{\"event\":\"x\"},{\"cron\":\"* * * * *\"}]}", ERR_UNIMPLEMENTED,
-      "triggers[1].cron: schedules are not supported by this release" },
-    { "{\"id\":\"a\",\"debounce\":{\"period_ms\":1000}}", ERR_UNIMPLEMENTED,
-      "debounce: debouncing is not supported by this release" },
-    { "{\"id\":\"a\",\"concurrency\":{\"limit\":1}}", ERR_UNIMPLEMENTED,
-      "concurrency: concurrency limits are not supported by this release" },
-    { "{\"id\":\"a\",\"actorKey\":\"data.id\"}", ERR_UNIMPLEMENTED,
-      "actorKey: actor routing is not supported by this release" },
-    { "{\"id\":\"a\",\"cancelOn\":[{\"event\":\"x\",\"match\":\"y\"}]}", ERR_UNIMPLEMENTED,
-      "cancelOn: cancelling on events is not supported by this release" },
     { "{\"id\":\"a\",\"secrets\":[\"X\"]}", ERR_UNIMPLEMENTED,
       "secrets: secrets are not supported by this release" },
-    { "{\"id\":\"a\",\"endpointUrl\":\"http://127.0.0.1:3000/x\"}", ERR_UNIMPLEMENTED,
-      "preferredMode: push mode is not supported by this release; leave endpointUrl empty to use "
-      "pull mode" },
 };
 
 static void a_registration_is_refused_with_the_field(void **state)
@@ -160,6 +146,9 @@ static void the_mode_follows_the_endpoint(void **state)
     assert_int_equal(fn.mode, MODE_PULL);
     fn = made(f, "{\"id\":\"a\",\"mode\":\"push\"}");
     assert_int_equal(fn.mode, MODE_PULL);
+    fn = made(f, "{\"id\":\"a\",\"endpointUrl\":\"http://127.0.0.1:3000/x\"}");
+    assert_int_equal(fn.mode, MODE_PUSH);
+    assert_str(fn.endpoint, "http://127.0.0.1:3000/x");
 }
 
 static const struct {

@@ -6,11 +6,18 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "engine/filter.h"
 
-/* Positions of functions in registry.fns, growing. */
+/* Positions of functions in registry.fns, growing; those with a filter apart. */
+struct filtered {
+    uint32_t at;
+    const struct filter *filter; /* NULL: its expression cannot be compiled, so it never matches */
+};
 struct hits {
     uint32_t *items;
     uint32_t n, cap;
+    struct filtered *filtered;
+    uint32_t filtered_n, filtered_cap;
 };
 
 struct node {
@@ -47,6 +54,29 @@ static void hits_add(struct arena *a, struct hits *h, uint32_t at)
     h->items[h->n++] = at;
 }
 
+static void hits_add_filtered(struct arena *a, struct hits *h, uint32_t at,
+                              const struct filter *filter)
+{
+    if (h->filtered_n == h->filtered_cap) {
+        uint32_t cap = h->filtered_cap == 0 ? 2 : h->filtered_cap * 2;
+        struct filtered *items = NEW_N(a, struct filtered, cap);
+
+        if (h->filtered_n > 0)
+            memcpy(items, h->filtered, h->filtered_n * sizeof(*items));
+        h->filtered = items;
+        h->filtered_cap = cap;
+    }
+    h->filtered[h->filtered_n++] = (struct filtered){ at, filter };
+}
+
+static void hits_put(struct arena *a, struct hits *h, uint32_t at, const struct trigger *t)
+{
+    if (t->expression.n > 0)
+        hits_add_filtered(a, h, at, t->filter);
+    else
+        hits_add(a, h, at);
+}
+
 static struct node *node_new(struct registry *r)
 {
     struct node *node = NEW(&r->arena, struct node);
@@ -67,16 +97,16 @@ static bool is_pattern(str_t event)
     return false;
 }
 
-static void add_pattern(struct registry *r, str_t pattern, uint32_t at)
+static void add_pattern(struct registry *r, const struct trigger *t, uint32_t at)
 {
     struct node *node = r->root;
-    str_t rest = pattern, token;
+    str_t rest = t->event, token;
 
     while (str_cut(&rest, '.', &token)) {
         struct node *child;
 
         if (str_eq(token, S(">"))) {
-            hits_add(&r->arena, &node->tails, at);
+            hits_put(&r->arena, &node->tails, at, t);
             return;
         }
         child = str_eq(token, S("*")) ? node->star : map_get_str(&node->children, token);
@@ -89,18 +119,18 @@ static void add_pattern(struct registry *r, str_t pattern, uint32_t at)
         }
         node = child;
     }
-    hits_add(&r->arena, &node->ends, at);
+    hits_put(&r->arena, &node->ends, at, t);
 }
 
-static void add_exact(struct registry *r, str_t event, uint32_t at)
+static void add_exact(struct registry *r, const struct trigger *t, uint32_t at)
 {
-    struct hits *h = map_get_str(&r->exact, event);
+    struct hits *h = map_get_str(&r->exact, t->event);
 
     if (h == NULL) {
         h = NEW(&r->arena, struct hits);
-        map_put_str(&r->exact, event, h);
+        map_put_str(&r->exact, t->event, h);
     }
-    hits_add(&r->arena, h, at);
+    hits_put(&r->arena, h, at, t);
 }
 
 static void add_triggers(struct registry *r, uint32_t at)
@@ -108,15 +138,28 @@ static void add_triggers(struct registry *r, uint32_t at)
     const struct function *f = &r->fns[at];
 
     for (size_t i = 0; i < f->triggers_n; i++) {
-        str_t event = f->triggers[i].event;
+        const struct trigger *t = &f->triggers[i];
 
-        if (event.n == 0)
+        if (t->event.n == 0)
             continue;
-        if (is_pattern(event))
-            add_pattern(r, event, at);
+        if (is_pattern(t->event))
+            add_pattern(r, t, at);
         else
-            add_exact(r, event, at);
+            add_exact(r, t, at);
     }
+}
+
+/* The program of an expression: that of an earlier snapshot, or a new one. */
+static struct filter *filter_of(struct arena *scratch, const struct trigger *t)
+{
+    struct ctx c = { .arena = scratch };
+    struct filter *f = NULL;
+
+    if (t->expression.n == 0)
+        return NULL;
+    if (t->filter != NULL)
+        return filter_ref(t->filter);
+    return filter_new(&c, t->expression, &f) == ERR_OK ? f : NULL;
 }
 
 static void copy_function(struct arena *a, struct function *to, const struct function *from)
@@ -127,11 +170,20 @@ static void copy_function(struct arena *a, struct function *to, const struct fun
     to->description = str_dup(a, from->description);
     to->config = str_dup(a, from->config);
     to->actor_key = str_dup(a, from->actor_key);
+    to->endpoint = str_dup(a, from->endpoint);
+    to->concurrency.key = str_dup(a, from->concurrency.key);
+    to->debounce.key = str_dup(a, from->debounce.key);
     to->triggers = NEW_N(a, struct trigger, from->triggers_n);
     for (size_t i = 0; i < from->triggers_n; i++) {
         to->triggers[i].event = str_dup(a, from->triggers[i].event);
         to->triggers[i].expression = str_dup(a, from->triggers[i].expression);
         to->triggers[i].cron = str_dup(a, from->triggers[i].cron);
+        to->triggers[i].filter = filter_of(a, &from->triggers[i]);
+    }
+    to->cancel_on = NEW_N(a, struct cancel_on, from->cancel_on_n + 1);
+    for (size_t i = 0; i < from->cancel_on_n; i++) {
+        to->cancel_on[i].event = str_dup(a, from->cancel_on[i].event);
+        to->cancel_on[i].match = str_dup(a, from->cancel_on[i].match);
     }
 }
 
@@ -174,6 +226,9 @@ void registry_free(struct registry *r)
         return;
     for (struct node *node = r->nodes; node != NULL; node = node->next)
         map_done(&node->children);
+    for (size_t i = 0; i < r->n; i++)
+        for (size_t k = 0; k < r->fns[i].triggers_n; k++)
+            filter_unref(r->fns[i].triggers[k].filter);
     map_done(&r->by_key);
     map_done(&r->by_id);
     map_done(&r->exact);
@@ -216,26 +271,42 @@ const struct function *registry_ever(const struct registry *r, str_t id)
 
 /* What one event has matched so far. */
 struct found {
-    struct arena *arena;
+    struct ctx *c;
+    const struct event *event;
+    struct filter_event view;
     uint32_t *items;
     size_t n, cap;
+    bool named; /* a trigger has the event's name, whatever its filter says */
 };
+
+static void found_room(struct found *f, size_t more)
+{
+    size_t cap = (f->n + more) * 2;
+    uint32_t *items;
+
+    if (f->n + more <= f->cap)
+        return;
+    items = arena_alloc(f->c->arena, cap * sizeof(*items));
+    if (f->n > 0)
+        memcpy(items, f->items, f->n * sizeof(*items));
+    f->items = items;
+    f->cap = cap;
+}
 
 static void found_add(struct found *f, const struct hits *h)
 {
-    if (h == NULL || h->n == 0)
+    if (h == NULL || (h->n | h->filtered_n) == 0)
         return;
-    if (f->n + h->n > f->cap) {
-        size_t cap = (f->n + h->n) * 2;
-        uint32_t *items = arena_alloc(f->arena, cap * sizeof(*items));
-
-        if (f->n > 0)
-            memcpy(items, f->items, f->n * sizeof(*items));
-        f->items = items;
-        f->cap = cap;
-    }
-    memcpy(f->items + f->n, h->items, h->n * sizeof(*h->items));
+    f->named = true;
+    found_room(f, (size_t)h->n + h->filtered_n);
+    must(f->items != NULL);
+    if (h->n > 0)
+        memcpy(f->items + f->n, h->items, h->n * sizeof(*h->items));
     f->n += h->n;
+    for (uint32_t i = 0; i < h->filtered_n; i++)
+        if (h->filtered[i].filter != NULL &&
+            filter_match(f->c, h->filtered[i].filter, f->event, &f->view))
+            f->items[f->n++] = h->filtered[i].at;
 }
 
 /* The nodes reached by the tokens so far; a token at most doubles them. */
@@ -322,7 +393,7 @@ static void match_one(struct ctx *c, const struct registry *r, str_t id,
 void registry_match(struct ctx *c, const struct registry *r, const struct event *e,
                     const struct function ***out, size_t *n)
 {
-    struct found found = { .arena = c->arena };
+    struct found found = { .c = c, .event = e };
 
     if (str_starts(e->name, S(INVOKE_PREFIX))) {
         match_one(c, r, str_slice(e->name, sizeof(INVOKE_PREFIX) - 1, e->name.n), out, n);
@@ -330,7 +401,7 @@ void registry_match(struct ctx *c, const struct registry *r, const struct event 
     }
     found_add(&found, map_get_str(&r->exact, e->name));
     find_patterns(c->arena, r, e->name, &found);
-    if (found.n == 0) {
+    if (!found.named) {
         match_one(c, r, e->name, out, n);
         return;
     }

@@ -21,7 +21,8 @@ const struct function *registry_at(const struct registry *r, size_t i);
 const struct function *registry_by_key(const struct registry *r, int64_t key);
 const struct function *registry_by_id(const struct registry *r, str_t id);
 const struct function *registry_ever(const struct registry *r, str_t id);
-/* Active functions that the event starts, each once, in order of registration. out points into
+/* Active functions that the event starts, each once, in order of registration: by triggers whose
+ * filter, if they have one, is true, else the one with the event's name as id. out points into
  * c->arena. Spec: engine.md sections 3.4, 4.5 and 5. */
 void registry_match(struct ctx *c, const struct registry *r, const struct event *e,
                     const struct function ***out, size_t *n);

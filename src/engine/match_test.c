@@ -243,6 +243,47 @@ static void random_patterns_agree_with_a_plain_comparison(void **state)
     registry_free(r);
 }
 
+/* Filters decide after the names; a program is shared by later snapshots. */
+static void filters_choose_among_those_with_the_name(void **state)
+{
+    static const struct {
+        const char *data;
+        size_t n;
+    } cases[] = { { "{\"n\":1}", 2 }, { "{\"n\":7}", 3 }, { "{}", 1 }, { "{\"n\":\"x\"}", 1 } };
+    struct fixture *f = *state;
+    struct trigger triggers[][2] = {
+        { { .event = S("go"), .expression = S("data.n > 5") },
+          { .event = S("go"), .expression = S("event.data.n == 7") } },
+        { { .event = S("*"), .expression = S("data.n >= 1") }, { .event = S("no") } },
+        { { .event = S("go") }, { .event = S("go") } },
+        { { .event = S("go"), .expression = S("no such(") }, { .event = S("no") } }
+    };
+    struct function fns[COUNT_OF(triggers)] = { 0 };
+    struct registry *first, *second;
+
+    for (size_t i = 0; i < COUNT_OF(triggers); i++)
+        fns[i] = (struct function){ .key = (int64_t)i + 1,
+                                    .id = str_printf(&f->arena, "f%zu", i),
+                                    .status = FN_ACTIVE,
+                                    .triggers = triggers[i],
+                                    .triggers_n = 2 };
+    first = registry_new(fns, COUNT_OF(fns), 1);
+    for (size_t i = 0; i < COUNT_OF(fns); i++)
+        fns[i].triggers = registry_at(first, i)->triggers;
+    second = registry_new(fns, COUNT_OF(fns), 2);
+    registry_free(first);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct event e = { .name = S("go"), .data = str_from(cases[i].data) };
+        const struct function **out;
+        size_t n;
+
+        registry_match(&f->c, second, &e, &out, &n);
+        assert_int_equal(n, cases[i].n);
+        assert_int_equal(out[n - 1]->key, 3);
+    }
+    registry_free(second);
+}
+
 /* Ten thousand functions: the cost of a match does not grow with them. Sanitized builds are an
  * order slower than the 20 us that a release build keeps with room to spare. */
 static void ten_thousand_functions_match_in_microseconds(void **state)
@@ -285,6 +326,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_empty_registry_matches_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(random_patterns_agree_with_a_plain_comparison, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(filters_choose_among_those_with_the_name, setup, teardown),
         cmocka_unit_test_setup_teardown(ten_thousand_functions_match_in_microseconds, setup,
                                         teardown),
     };

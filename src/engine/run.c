@@ -2,6 +2,7 @@
 #include "engine/run.h"
 
 #include "codec/json.h"
+#include "engine/lane.h"
 #include "engine/retry.h"
 #include "engine/schedule.h"
 #include "engine/sm.h"
@@ -61,9 +62,13 @@ void run_create(struct ctx *c, const struct function *f, const struct event *e, 
             f->retry.max_attempts > 0 ? f->retry.max_attempts : retry_default().max_attempts,
         .fn_version = f->version,
         .updated_at = c->now_ms,
+        .recording = !f->recording         ? 0
+                     : f->recording_ms > 0 ? f->recording_ms
+                                           : -1,
     };
     *job =
         (struct job){ .run_id = run->id, .fn = f->key, .state = JOB_READY, .ready_at = c->now_ms };
+    lane_assign(c, f, e->data, run, job);
 }
 
 err_t run_claim(struct ctx *c, struct run *run, struct job *job, int64_t worker,
@@ -79,6 +84,7 @@ err_t run_claim(struct ctx *c, struct run *run, struct job *job, int64_t worker,
     job->lease_until = lease_until;
     job->acked = false;
     job->reported = JOB_OPEN;
+    job->watch &= ~(int64_t)WATCH_RESUMED;
     return ERR_OK;
 }
 
@@ -129,16 +135,46 @@ err_t run_report_failed(struct ctx *c, struct run *run, struct job *job,
     return ERR_OK;
 }
 
+static err_t park(struct ctx *c, struct run *run, struct job *job, const struct step *step,
+                  enum timer_kind kind, struct run_move *out)
+{
+    must(job->state == JOB_CLAIMED);
+    TRY(move(c, run, job, RUN_PAUSED, JOB_PARKED, out));
+    run->pause_reason = kind == TIMER_SLEEP ? PAUSE_SLEEP : PAUSE_WAIT_EVENT;
+    job->ready_at = step->wake_at;
+    job->lease_until = 0;
+    job->wait_step = step->id;
+    job->reported = JOB_REPORTED_YIELDED;
+    out->timer = timer_for(job, kind, step->id);
+    return ERR_OK;
+}
+
 err_t run_report_sleep(struct ctx *c, struct run *run, struct job *job, const struct step *step,
                        struct run_move *out)
 {
-    must(job->state == JOB_CLAIMED && step->status == STEP_SLEEPING);
-    TRY(move(c, run, job, RUN_PAUSED, JOB_PARKED, out));
-    run->pause_reason = PAUSE_SLEEP;
-    job->ready_at = step->wake_at;
-    job->lease_until = 0;
-    job->reported = JOB_REPORTED_YIELDED;
-    out->timer = timer_for(job, TIMER_SLEEP, step->id);
+    must(step->status == STEP_SLEEPING);
+    return park(c, run, job, step, TIMER_SLEEP, out);
+}
+
+err_t run_report_wait(struct ctx *c, struct run *run, struct job *job, const struct step *step,
+                      enum timer_kind kind, struct run_move *out)
+{
+    must(step->status == STEP_WAITING && (kind == TIMER_WAIT || kind == TIMER_CHILD));
+    return park(c, run, job, step, kind, out);
+}
+
+bool run_waits_for(const struct run *run, const struct job *job, int64_t step)
+{
+    return job->state == JOB_PARKED && job->reported == JOB_REPORTED_YIELDED &&
+           job->wait_step == step && run->pause_reason != PAUSE_INJECTION;
+}
+
+err_t run_wait_failed(struct ctx *c, struct run *run, struct job *job, str_t error,
+                      struct run_move *out)
+{
+    must(job->state == JOB_CLAIMED || job->reported == JOB_REPORTED_YIELDED);
+    TRY(end(c, run, job, RUN_FAILED, out));
+    run->error = error;
     return ERR_OK;
 }
 
@@ -167,15 +203,20 @@ err_t run_lease_expired(struct ctx *c, struct run *run, struct job *job, int64_t
 
 bool run_timer_wanted(const struct job *job, const struct timer *t)
 {
-    static const enum timer_kind waits_for[] = {
-        [JOB_OPEN] = TIMER_GRACE,
-        [JOB_REPORTED_COMPLETED] = TIMER_GRACE, /* such a run has no queue row */
-        [JOB_REPORTED_FAILED] = TIMER_RETRY,
-        [JOB_REPORTED_YIELDED] = TIMER_SLEEP,
-    };
-
-    return job->state == JOB_PARKED && job->execution_seq == t->execution_seq &&
-           job->ready_at == t->due && waits_for[job->reported] == t->kind;
+    if (job->state != JOB_PARKED || job->execution_seq != t->execution_seq ||
+        job->ready_at != t->due)
+        return false;
+    switch (t->kind) {
+    case TIMER_GRACE:
+        return job->reported == JOB_OPEN;
+    case TIMER_RETRY:
+        return job->reported == JOB_REPORTED_FAILED;
+    case TIMER_SLEEP:
+    case TIMER_WAIT:
+    case TIMER_CHILD:
+        return job->reported == JOB_REPORTED_YIELDED && job->wait_step == t->step;
+    }
+    return false;
 }
 
 static err_t ready_again(struct ctx *c, struct run *run, struct job *job, struct run_move *out)
@@ -183,6 +224,7 @@ static err_t ready_again(struct ctx *c, struct run *run, struct job *job, struct
     must(job->state == JOB_PARKED);
     TRY(move(c, run, job, RUN_PENDING, JOB_READY, out));
     job->ready_at = c->now_ms;
+    job->wait_step = 0;
     return ERR_OK;
 }
 

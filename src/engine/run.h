@@ -35,9 +35,21 @@ NODISCARD err_t run_report_failed(struct ctx *c, struct run *run, struct job *jo
 /* Parks it on an open sleep step until step->wake_at. */
 NODISCARD err_t run_report_sleep(struct ctx *c, struct run *run, struct job *job,
                                  const struct step *step, struct run_move *out);
+/* Parks it on an open wait for an event or for a child until step->wake_at; kind: TIMER_WAIT or
+ * TIMER_CHILD. */
+NODISCARD err_t run_report_wait(struct ctx *c, struct run *run, struct job *job,
+                                const struct step *step, enum timer_kind kind,
+                                struct run_move *out);
 /* It yielded on a step whose result is there already: ready again at once. */
 NODISCARD err_t run_report_again(struct ctx *c, struct run *run, struct job *job,
                                  struct run_move *out);
+
+/* Does the run do nothing but wait for this step? Then its result wakes the run. */
+bool run_waits_for(const struct run *run, const struct job *job, int64_t step);
+/* What it yielded on, or waits for, cannot come and its worker cannot be told: it fails, without a
+ * retry. */
+NODISCARD err_t run_wait_failed(struct ctx *c, struct run *run, struct job *job, str_t error,
+                                struct run_move *out);
 
 /* The lease ran out: into the recovery grace; without an ack nobody began, so straight back. */
 NODISCARD err_t run_lease_expired(struct ctx *c, struct run *run, struct job *job, int64_t grace_ms,

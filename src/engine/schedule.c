@@ -46,11 +46,14 @@ enum run_status job_run_status(const struct job *job)
     case JOB_CLAIMED:
         return RUN_RUNNING;
     case JOB_PARKED:
-        return job->reported == JOB_REPORTED_YIELDED ? RUN_PAUSED : RUN_WAITING;
+        return job->reported == JOB_REPORTED_YIELDED || job->reported == JOB_REPORTED_PAUSED
+                   ? RUN_PAUSED
+                   : RUN_WAITING;
     case JOB_READY:
+    case JOB_LANED:
         break;
     }
-    return RUN_PENDING;
+    return (job->watch & WATCH_RESUMED) != 0 ? RUN_RUNNING : RUN_PENDING;
 }
 
 int64_t lease_renewed(int64_t now_ms, int64_t lease_until, int64_t lease_ms)

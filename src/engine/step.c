@@ -53,30 +53,55 @@ enum step_change step_merge(struct step *old, const struct step *report)
     return STEP_REPLACED;
 }
 
-enum yield_state step_yield_again(struct step *old, int64_t now_ms, int64_t until_ms)
+bool step_is_open(const struct step *s)
 {
+    return s->status == STEP_SLEEPING || s->status == STEP_WAITING;
+}
+
+enum yield_state step_yield_again(struct step *old, const struct step *fresh)
+{
+    must(step_is_open(fresh));
     if (old->status == STEP_COMPLETED)
         return YIELD_DONE;
-    if (old->status == STEP_SLEEPING)
+    if (old->status == fresh->status && old->type == fresh->type)
         return YIELD_PARK;
-    old->type = STEP_SLEEP;
-    old->status = STEP_SLEEPING;
+    old->type = fresh->type;
+    old->status = fresh->status;
     old->attempt++;
     old->output = STR_NULL;
     old->error = STR_NULL;
+    old->event_ref = 0;
     old->duration_ms = 0;
-    old->started_at = now_ms;
+    old->started_at = fresh->started_at;
     old->ended_at = 0;
-    old->wake_at = until_ms;
+    old->wake_at = fresh->wake_at;
     return YIELD_REOPEN;
+}
+
+bool step_invoke_failed(const struct step *s)
+{
+    return s->type == STEP_INVOKE_FUNCTION &&
+           (s->status == STEP_FAILED || s->status == STEP_TIMED_OUT);
+}
+
+static void wait_end(struct step *s, enum step_status status, int64_t now_ms)
+{
+    must(step_is_open(s));
+    s->status = status;
+    s->ended_at = now_ms;
+    s->duration_ms = s->started_at > 0 && now_ms > s->started_at ? now_ms - s->started_at : 0;
 }
 
 void step_wake(struct step *s, int64_t now_ms)
 {
-    must(s->status == STEP_SLEEPING);
-    s->status = STEP_COMPLETED;
-    s->ended_at = now_ms;
-    s->duration_ms = s->started_at > 0 && now_ms > s->started_at ? now_ms - s->started_at : 0;
+    wait_end(s, STEP_COMPLETED, now_ms);
+}
+
+void step_wait_failed(struct step *s, enum step_status status, str_t error, int64_t now_ms)
+{
+    must(status == STEP_FAILED || status == STEP_TIMED_OUT);
+    wait_end(s, status, now_ms);
+    s->error = error;
 }
 
 /* Start of the part that ends before `end`: after the last colon that no backslash escapes. */

@@ -4,6 +4,7 @@
 #include "engine/types.h"
 
 #define STEPS_PER_REPORT_MAX 500
+#define STEP_ID_MAX 1024
 
 /* "invoke" and so on; unknown or empty is STEP_INVOKE. */
 enum step_type step_type_parse(str_t word);
@@ -20,12 +21,17 @@ enum step_change step_merge(struct step *old, const struct step *report);
 enum yield_state {
     YIELD_PARK,  /* still open: wait on with the first deadline */
     YIELD_DONE,  /* its result is there: go on at once */
-    YIELD_REOPEN /* it had failed: wait anew; *old was changed to sleep until until_ms */
+    YIELD_REOPEN /* it had failed: wait anew; *old became what fresh says */
 };
-enum yield_state step_yield_again(struct step *old, int64_t now_ms, int64_t until_ms);
+enum yield_state step_yield_again(struct step *old, const struct step *fresh);
 
-/* The sleep is over. */
+/* The sleep or the wait is over: completed. */
 void step_wake(struct step *s, int64_t now_ms);
+/* What was waited for failed (STEP_FAILED) or did not come (STEP_TIMED_OUT). */
+void step_wait_failed(struct step *s, enum step_status status, str_t error, int64_t now_ms);
+bool step_is_open(const struct step *s);
+/* An invoke that has ended without a result. */
+bool step_invoke_failed(const struct step *s);
 
 /* Name inside an SDK step id: the last but one part between unescaped colons, unescaped, with a
  * leading `compensate:` or `publish:` kept; the whole id when it has no such part. In the arena. */

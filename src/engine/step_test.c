@@ -103,20 +103,32 @@ static void results_are_never_taken_back(void **state)
 
 static void a_yield_keeps_its_first_deadline(void **state)
 {
-    struct step s = stored(STEP_SLEEPING);
+    static const struct step fresh = {
+        .type = STEP_SLEEP, .status = STEP_SLEEPING, .started_at = 50, .wake_at = 900
+    };
+    struct step s = stored(STEP_SLEEPING), wait = fresh;
 
     (void)state;
+    s.type = STEP_SLEEP;
     s.wake_at = 100;
-    assert_int_equal(step_yield_again(&s, 50, 900), YIELD_PARK);
+    assert_int_equal(step_yield_again(&s, &fresh), YIELD_PARK);
     assert_int_equal(s.wake_at, 100);
     s = stored(STEP_COMPLETED);
-    assert_int_equal(step_yield_again(&s, 50, 900), YIELD_DONE);
+    assert_int_equal(step_yield_again(&s, &fresh), YIELD_DONE);
     s = stored(STEP_FAILED);
-    assert_int_equal(step_yield_again(&s, 50, 900), YIELD_REOPEN);
+    assert_int_equal(step_yield_again(&s, &fresh), YIELD_REOPEN);
     assert_int_equal(s.wake_at, 900);
     assert_int_equal(s.status, STEP_SLEEPING);
     assert_int_equal(s.attempt, 3);
     assert_int_equal(s.output.n, 0);
+    wait.type = STEP_WAIT_FOR_EVENT;
+    wait.status = STEP_WAITING;
+    s = stored(STEP_TIMED_OUT);
+    s.event_ref = 7;
+    assert_int_equal(step_yield_again(&s, &wait), YIELD_REOPEN);
+    assert_int_equal(s.status, STEP_WAITING);
+    assert_int_equal(s.event_ref, 0);
+    assert_int_equal(step_yield_again(&s, &wait), YIELD_PARK);
 }
 
 static void waking_completes_the_sleep(void **state)

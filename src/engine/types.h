@@ -72,12 +72,31 @@ struct run {
     str_t parent_step;
     int64_t started_at, ended_at, updated_at;
     int64_t execution_seq, token; /* of the segment that ended it */
+    int64_t recording; /* 0: not; -1: for good; else ms for which its trail outlives its end */
+    str_t resume_from; /* the step from which it was resumed last */
 };
 
-enum job_state { JOB_READY, JOB_CLAIMED, JOB_PARKED };
+/* JOB_LANED: waits for room in a lane, where no claim sees it. */
+enum job_state { JOB_READY, JOB_CLAIMED, JOB_PARKED, JOB_LANED };
 
 /* What a worker's final report of a segment said; JOB_OPEN while there is none. */
-enum job_report { JOB_OPEN, JOB_REPORTED_COMPLETED, JOB_REPORTED_FAILED, JOB_REPORTED_YIELDED };
+enum job_report {
+    JOB_OPEN,
+    JOB_REPORTED_COMPLETED,
+    JOB_REPORTED_FAILED,
+    JOB_REPORTED_YIELDED,
+    JOB_REPORTED_PAUSED /* no report: an operator's pause ended the segment */
+};
+
+/* What others have to do with an open run. */
+enum job_watch {
+    WATCH_ROWS = 1,     /* has rows in waits: they go when it ends */
+    WATCH_PARENT = 2,   /* a step of another run waits for its end */
+    WATCH_CATCHES = 4,  /* who yielded last can be told of failed invokes */
+    WATCH_PAUSE = 8,    /* an operator wants it paused at the next step boundary */
+    WATCH_RESUMED = 16, /* ready or laned: its run says running already */
+    WATCH_RECORDED = 32 /* what happens to it goes into the audit trail */
+};
 
 /* The queue row of an open run: its current segment. */
 struct job {
@@ -91,6 +110,13 @@ struct job {
     bool acked;
     enum job_report reported;
     int64_t step_next;
+    int64_t wait_step; /* parked by a yield: the step that it waits for, 0: none */
+    int64_t watch;     /* bits of enum job_watch */
+    /* flow control, engine/lane.h; all 0 for a function without limits */
+    int64_t lane, actor; /* keys of the lanes that it passes, 0: none */
+    int64_t waits;       /* laned: the one of them that has no room */
+    int64_t holds;       /* bits of enum lane_kind: where it has a slot */
+    int64_t bound;       /* ready: only this worker may take it, 0: any */
 };
 
 struct step {
@@ -102,14 +128,22 @@ struct step {
     enum step_status status;
     str_t input, output, error; /* JSON or empty */
     int64_t attempt, duration_ms, started_at, ended_at;
-    int64_t wake_at; /* sleeping: when */
+    int64_t wake_at; /* sleeping: when; waiting: until when; 0: a run failed with this invoke */
     str_t original_output;
     int64_t patched_at;
     str_t patched_by;
     str_t compensation_for;
+    int64_t event_ref; /* its output is this event as an object; store/steps fills output */
+    int64_t child_run; /* run that an invoke started */
 };
 
-enum timer_kind { TIMER_SLEEP = 1, TIMER_RETRY = 2, TIMER_GRACE = 3 };
+enum timer_kind {
+    TIMER_SLEEP = 1,
+    TIMER_RETRY = 2,
+    TIMER_GRACE = 3,
+    TIMER_WAIT = 4, /* an event did not come */
+    TIMER_CHILD = 5 /* an invoked run did not end */
+};
 
 struct timer {
     int64_t due, id, env;
@@ -125,6 +159,7 @@ struct worker {
     str_t labels; /* JSON object */
     str_t sdk, runtime;
     int64_t transport; /* 1 rest, 2 stream */
+    int64_t session;   /* the stream that registered it last, 0: none */
     int64_t registered_at, last_seen;
 };
 
@@ -133,8 +168,26 @@ struct retry_policy {
     double backoff_factor;
 };
 
+struct filter;
+
 struct trigger {
     str_t event, expression, cron;
+    struct filter *filter; /* of the expression, in a registry: engine/filter.h */
+};
+
+/* Zeros: none. Keys are paths into the data of the event. */
+struct concurrency {
+    int64_t limit;
+    str_t key;
+};
+struct debounce {
+    int64_t period_ms, max_wait_ms;
+    str_t key;
+};
+
+/* A run ends when a later event has the value at match that its own event had. */
+struct cancel_on {
+    str_t event, match;
 };
 
 /* A registered function, decoded. */
@@ -146,9 +199,15 @@ struct function {
     enum exec_mode mode;
     struct trigger *triggers;
     size_t triggers_n;
+    struct cancel_on *cancel_on;
+    size_t cancel_on_n;
     struct retry_policy retry;
     str_t config; /* canonical JSON of the whole configuration (RegisterFunctionRequest shape) */
+    struct concurrency concurrency;
+    struct debounce debounce;
     str_t actor_key;
+    str_t endpoint; /* push */
     bool invoked, deleted, recording;
+    int64_t recording_ms; /* for which a trail outlives its run; 0: for good */
     int64_t created_at, updated_at;
 };

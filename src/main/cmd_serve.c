@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -67,6 +68,18 @@ static void block_signals(sigset_t *set)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
+/* Connections are files, those of clients and those to push endpoints. */
+static void raise_files(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max)
+        return;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+        log_warn("the limit of open files was not raised", "error=\"%s\"", strerror(errno));
+}
+
 static void open_browser(int port)
 {
     char program[] = "xdg-open", url[64];
@@ -114,6 +127,7 @@ int cmd_serve_run(struct cli *cli)
     if (e != ERR_OK)
         return fail(c, e);
     block_signals(&signals);
+    raise_files();
     e = server_start(c, &o, &s);
     if (e != ERR_OK)
         return fail(c, e);

@@ -5,9 +5,12 @@
 #include "cli/cli.h"
 #include "main/cmd_serve.h"
 
-static const struct cmd *const commands[] = { &cmd_serve,    &cmd_emit,       &cmd_invoke,
-                                              &cmd_function, &cmd_run,        &cmd_server,
-                                              &cmd_version,  &cmd_completion, NULL };
+static const struct cmd *const commands[] = {
+    &cmd_serve, &cmd_emit,   &cmd_invoke,   &cmd_function,
+    &cmd_run,   &cmd_server, &cmd_debounce, &cmd_circuit_breaker,
+    &cmd_audit, &cmd_outbox, &cmd_version,  &cmd_completion,
+    NULL
+};
 
 static const struct cmd root = {
     .name = "ironflow",

@@ -143,7 +143,23 @@ static err_t read_times(struct ctx *c, struct options *o)
     TRY(env_ms(c, "IRONFLOW_GRACE_MS", 30000, &o->grace_ms));
     TRY(env_ms(c, "IRONFLOW_HEADER_MS", 0, &o->header_ms));
     TRY(env_ms(c, "IRONFLOW_BODY_MS", 0, &o->body_ms));
+    TRY(env_ms(c, "IRONFLOW_OUTBOX_BACKOFF_MS", 1000, &o->outbox_backoff_ms));
+    o->refused_events = env("IRONFLOW_REFUSED_EVENTS");
     return env_ms(c, "IRONFLOW_POLL_HOLD_MS", 20000, &o->poll_hold_ms);
+}
+
+static err_t read_push(struct ctx *c, struct options *o)
+{
+    o->signing_key = env("IRONFLOW_SIGNING_KEY");
+    TRY(env_ms(c, "IRONFLOW_PUSH_TIMEOUT_MS", 10000, &o->push_timeout_ms));
+    TRY(env_ms(c, "IRONFLOW_PUSH_STALE_MS", 120000, &o->push_stale_ms));
+    TRY(env_ms(c, "IRONFLOW_BREAKER_MS", 60000, &o->breaker_open_ms));
+    if (o->push_timeout_ms > o->push_stale_ms / 4 * 3)
+        return err_set(c, ERR_INVALID,
+                       "the push timeout of %lld ms is too long: a push is given up after %lld ms, "
+                       "and a quarter of that must be left",
+                       (long long)o->push_timeout_ms, (long long)o->push_stale_ms);
+    return ERR_OK;
 }
 
 static err_t read_durability(struct cli *cli, struct options *o)
@@ -184,6 +200,7 @@ err_t options_read(struct cli *cli, struct options *out)
     read_key_file(cli, &o);
     TRY(env_bool(c, "IRONFLOW_METRICS_ENABLED", &o.metrics));
     TRY(read_times(c, &o));
+    TRY(read_push(c, &o));
     *out = o;
     return ERR_OK;
 }

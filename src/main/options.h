@@ -15,6 +15,10 @@ struct options {
     bool dev, open, metrics;
     int64_t lease_ms, lease_claim_ms, grace_ms, poll_hold_ms;
     int64_t header_ms, body_ms; /* 0: the server's default */
+    str_t refused_events;       /* for tests: messages of such events are refused */
+    int64_t outbox_backoff_ms;
+    int64_t push_timeout_ms, push_stale_ms, breaker_open_ms;
+    str_t signing_key;
 };
 
 /* Reads and checks everything. ERR_INVALID, ERR_UNIMPLEMENTED with a text for people. Views point

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "http/server.h"
 #include "jobs/jobs.h"
+#include "jobs/push.h"
 #include "main/keyfile.h"
 #include "store/ids.h"
 #include "store/migrations.h"
@@ -34,6 +35,7 @@ struct server {
     struct db *db;
     struct txn *txn;
     struct jobs *jobs;
+    _Atomic(struct push *) push;
     struct api *api;
     struct http_server *http;
     str_t first_key;
@@ -85,6 +87,8 @@ static void on_signal(void *app, const struct signal *sig)
 
     if (sig->sig == SIG_ACCESS)
         svc_access_forget(s->app.access);
+    if (sig->sig == SIG_REGISTRY && s->push != NULL)
+        push_functions_changed(s->push);
 }
 
 static err_t open_database(struct ctx *c, struct server *s, const struct options *o,
@@ -222,6 +226,7 @@ static err_t start_http(struct ctx *c, struct server *s, const struct options *o
                                      .loops = 2,
                                      .limits = { .header_ms = o->header_ms, .body_ms = o->body_ms },
                                      .handler = api_handle,
+                                     .wants_stream = api_wants_stream,
                                      .error_body = api_error_body };
 
     s->api = api_new(&api);
@@ -257,6 +262,7 @@ static err_t start_all(struct ctx *c, struct server *s, const struct options *o)
     TRY(bootstrap(c, s, o));
     TRY(make_store_dir(c, o->store_dir));
     TRY(jobs_start(c, s->txn, &s->jobs));
+    s->push = push_start(&s->app);
     return announce_key(c, s, o, start_http(c, s, o));
 }
 
@@ -278,6 +284,12 @@ err_t server_start(struct ctx *c, const struct options *o, struct server **out)
         .grace_ms = o->grace_ms,
         .poll_hold_ms = o->poll_hold_ms,
         .worker_ttl_ms = 90000,
+        .refused_events = o->refused_events,
+        .outbox_backoff_ms = o->outbox_backoff_ms,
+        .push_timeout_ms = o->push_timeout_ms,
+        .push_stale_ms = o->push_stale_ms,
+        .breaker_open_ms = o->breaker_open_ms,
+        .signing_key = o->signing_key,
     };
     c->app = &s->app;
     e = start_all(c, s, o);
@@ -294,11 +306,12 @@ void server_drain(struct server *s)
 {
     api_drain(s->api);
     http_server_drain(s->http);
+    push_drain(s->push);
 }
 
 size_t server_busy(const struct server *s)
 {
-    return http_server_busy(s->http);
+    return http_server_busy(s->http) + push_busy(s->push);
 }
 
 void server_stop(struct server *s)
@@ -307,8 +320,11 @@ void server_stop(struct server *s)
         return;
     if (s->jobs)
         jobs_stop(s->jobs);
+    push_stop(s->push);
     if (s->txn)
         txn_stop(s->txn);
+    push_free(s->push);
+    s->push = NULL;
     wait_idle(s, STOP_REPLY_MS);
     if (s->http)
         http_server_stop(s->http);

@@ -20,6 +20,7 @@ struct loop {
     atomic_bool stop;
     atomic_bool running;
     pthread_t thread; /* valid while running */
+    pthread_t own;    /* of loop_spawn */
     struct mutex wake_lock;
     bool closed; /* under wake_lock: the async handle is gone */
 };
@@ -84,6 +85,23 @@ void loop_run(struct loop *l)
     atomic_store(&l->running, true);
     uv_run(&l->uv, UV_RUN_DEFAULT);
     atomic_store(&l->running, false);
+}
+
+static void *loop_main(void *arg)
+{
+    loop_run(arg);
+    return NULL;
+}
+
+void loop_spawn(struct loop *l, const char *name)
+{
+    thread_start(&l->own, name, loop_main, l);
+}
+
+void loop_join(struct loop *l)
+{
+    loop_stop(l);
+    thread_join(l->own);
 }
 
 static void loop_wake(struct loop *l)

@@ -19,6 +19,9 @@ struct loop *loop_new(void);
 void loop_free(struct loop *l);
 /* Runs until loop_stop; returns when all handles are closed, which is their owners' business. */
 void loop_run(struct loop *l);
+/* The same on a thread of its own, until loop_join, which stops it and waits for its end. */
+void loop_spawn(struct loop *l, const char *name);
+void loop_join(struct loop *l);
 /* Any thread. Messages posted before are delivered first; what is posted later may be dropped. */
 void loop_stop(struct loop *l);
 /* Any thread; messages of one sender arrive in order. A loop drains its mailbox before its sockets.

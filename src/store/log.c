@@ -101,6 +101,23 @@ err_t store_log_unnumbered(struct ctx *c, int64_t limit, struct log_row **out, s
     return rows_read(c, &q, ARGS(DB_INT(limit)), true, out, n);
 }
 
+err_t store_log_rewrite(struct ctx *c, const struct log_row *row)
+{
+    static const struct sql q = { "UPDATE log SET records = $2, count = $3, crc = $4 "
+                                  "WHERE id = $1 AND first_pos IS NULL" };
+
+    return db_exec(
+        c, &q, ARGS(DB_INT(row->id), DB_BLOB(row->records), DB_INT(row->count), DB_INT(row->crc)),
+        NULL);
+}
+
+err_t store_log_drop(struct ctx *c, int64_t id)
+{
+    static const struct sql q = { "DELETE FROM log WHERE id = $1 AND first_pos IS NULL" };
+
+    return db_exec(c, &q, ARGS(DB_INT(id)), NULL);
+}
+
 err_t store_log_number(struct ctx *c, const struct log_row *row)
 {
     static const struct sql q = { "UPDATE log SET first_pos = $2, last_pos = $3, end_bytes = $4 "

@@ -24,6 +24,9 @@ NODISCARD err_t store_log_read(struct ctx *c, int64_t from, int64_t limit, struc
 NODISCARD err_t store_log_relay_lock(struct ctx *c, bool *got);
 /* Rows without positions, by key, with records. */
 NODISCARD err_t store_log_unnumbered(struct ctx *c, int64_t limit, struct log_row **out, size_t *n);
+/* Writes records, count and checksum of a row without positions; or deletes it. */
+NODISCARD err_t store_log_rewrite(struct ctx *c, const struct log_row *row);
+NODISCARD err_t store_log_drop(struct ctx *c, int64_t id);
 /* Writes positions and end_bytes. */
 NODISCARD err_t store_log_number(struct ctx *c, const struct log_row *row);
 

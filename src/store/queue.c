@@ -2,11 +2,12 @@
 #include "store/queue.h"
 
 #include "db/db.h"
+#include "store/lanes.h"
 #include "store/rows.h"
 
 #define JOB_COLS                                                                                   \
     "run_id, fn, state, ready_at, lease_until, execution_seq, token, worker, acked, "              \
-    "reported, step_next"
+    "reported, step_next, wait_step, watch, lane, actor, waits, holds, bound"
 
 static void job_read(const struct db_rows *r, struct job *out)
 {
@@ -22,6 +23,13 @@ static void job_read(const struct db_rows *r, struct job *out)
         .acked = db_int(r, 8) != 0,
         .reported = (enum job_report)db_int(r, 9),
         .step_next = db_int(r, 10),
+        .wait_step = db_int(r, 11),
+        .watch = db_int(r, 12),
+        .lane = db_int(r, 13),
+        .actor = db_int(r, 14),
+        .waits = db_int(r, 15),
+        .holds = db_int(r, 16),
+        .bound = db_int(r, 17),
     };
 }
 
@@ -37,27 +45,46 @@ static err_t jobs_read(struct ctx *c, struct db_rows *r, struct job **jobs, size
     return ERR_OK;
 }
 
+/* One that passes lanes. */
+static err_t add_flow(struct ctx *c, const struct job *job)
+{
+    static const struct sql q = {
+        "INSERT INTO queue (run_id, env, fn, state, ready_at, lease_until, execution_seq, token, "
+        "worker, acked, reported, step_next, lane, actor, waits, holds, bound, watch) "
+        "VALUES ($1, $env, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, $5, $6, $7, $8, $9, $10)"
+    };
+
+    return db_exec(c, &q,
+                   ARGS(DB_INT(job->run_id), DB_INT(job->fn), DB_INT(job->state),
+                        DB_INT(job->ready_at), DB_INT(job->lane), DB_INT(job->actor),
+                        DB_INT(job->waits), DB_INT(job->holds), DB_INT(job->bound),
+                        DB_INT(job->watch)),
+                   NULL);
+}
+
 err_t store_queue_add(struct ctx *c, const struct job *job)
 {
     static const struct sql q = {
         "INSERT INTO queue (run_id, env, fn, state, ready_at, lease_until, execution_seq, token, "
-        "worker, acked, reported, step_next) VALUES ($1, $env, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0)"
+        "worker, acked, reported, step_next, watch) "
+        "VALUES ($1, $env, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, $5)"
     };
 
-    return db_exec(
-        c, &q,
-        ARGS(DB_INT(job->run_id), DB_INT(job->fn), DB_INT(job->state), DB_INT(job->ready_at)),
-        NULL);
+    if (job->lane != 0 || job->actor != 0)
+        return add_flow(c, job);
+    return db_exec(c, &q,
+                   ARGS(DB_INT(job->run_id), DB_INT(job->fn), DB_INT(job->state),
+                        DB_INT(job->ready_at), DB_INT(job->watch)),
+                   NULL);
 }
 
-err_t store_queue_get(struct ctx *c, int64_t run_id, struct job *out, bool *found)
+static err_t job_get(struct ctx *c, const struct sql *q, int64_t run_id, struct job *out,
+                     bool *found)
 {
-    static const struct sql q = { "SELECT " JOB_COLS
-                                  " FROM queue WHERE run_id = $1 AND env = $env {for_update}" };
     struct db_rows r;
     bool hit;
 
-    TRY(db_query(c, &q, ARGS(DB_INT(run_id)), &r));
+    TRY(db_query(c, q, ARGS(DB_INT(run_id)), &r));
     hit = db_row(&r);
     if (hit)
         job_read(&r, out);
@@ -66,12 +93,28 @@ err_t store_queue_get(struct ctx *c, int64_t run_id, struct job *out, bool *foun
     return ERR_OK;
 }
 
+err_t store_queue_get(struct ctx *c, int64_t run_id, struct job *out, bool *found)
+{
+    static const struct sql q = { "SELECT " JOB_COLS
+                                  " FROM queue WHERE run_id = $1 AND env = $env {for_update}" };
+
+    return job_get(c, &q, run_id, out, found);
+}
+
+err_t store_queue_peek(struct ctx *c, int64_t run_id, struct job *out, bool *found)
+{
+    static const struct sql q = { "SELECT " JOB_COLS
+                                  " FROM queue WHERE run_id = $1 AND env = $env" };
+
+    return job_get(c, &q, run_id, out, found);
+}
+
 err_t store_queue_put(struct ctx *c, const struct job *job)
 {
     static const struct sql q = {
         "UPDATE queue SET state = $2, ready_at = $3, lease_until = $4, execution_seq = $5, "
-        "token = $6, worker = $7, acked = $8, reported = $9, step_next = $10 "
-        "WHERE run_id = $1 AND env = $env"
+        "token = $6, worker = $7, acked = $8, reported = $9, step_next = $10, wait_step = $11, "
+        "watch = $12 WHERE run_id = $1 AND env = $env"
     };
     int64_t n = 0;
 
@@ -79,7 +122,7 @@ err_t store_queue_put(struct ctx *c, const struct job *job)
                 ARGS(DB_INT(job->run_id), DB_INT(job->state), DB_INT(job->ready_at),
                      DB_INT(job->lease_until), DB_INT(job->execution_seq), DB_INT(job->token),
                      DB_INT(job->worker), DB_INT(job->acked), DB_INT(job->reported),
-                     DB_INT(job->step_next)),
+                     DB_INT(job->step_next), DB_INT(job->wait_step), DB_INT(job->watch)),
                 &n));
     return n == 1 ? ERR_OK : err_set(c, ERR_INTERNAL, "a queue row is gone");
 }
@@ -109,14 +152,42 @@ err_t store_queue_ack(struct ctx *c, int64_t run_id, int64_t execution_seq, int6
     return ERR_OK;
 }
 
-err_t store_queue_ready(struct ctx *c, int64_t fn, int64_t limit, struct job **jobs, size_t *n)
+err_t store_queue_flow(struct ctx *c, const struct job *job)
+{
+    static const struct sql q = { "UPDATE queue SET state = $2, waits = $3, holds = $4, bound = $5 "
+                                  "WHERE run_id = $1 AND env = $env" };
+    int64_t n = 0;
+
+    TRY(db_exec(c, &q,
+                ARGS(DB_INT(job->run_id), DB_INT(job->state), DB_INT(job->waits),
+                     DB_INT(job->holds), DB_INT(job->bound)),
+                &n));
+    return n == 1 ? ERR_OK : err_set(c, ERR_INTERNAL, "a queue row is gone");
+}
+
+err_t store_queue_ready(struct ctx *c, int64_t fn, int64_t bound, int64_t limit, struct job **jobs,
+                        size_t *n)
 {
     static const struct sql q = { "SELECT " JOB_COLS
-                                  " FROM queue WHERE fn = $1 AND state = 0 AND env = $env "
-                                  "ORDER BY ready_at, run_id LIMIT $2 {skip_locked}" };
+                                  " FROM queue WHERE fn = $1 AND bound = $2 AND state = 0 "
+                                  "AND env = $env "
+                                  "ORDER BY ready_at, run_id LIMIT $3 {skip_locked}" };
     struct db_rows r;
 
-    TRY(db_query(c, &q, ARGS(DB_INT(fn), DB_INT(limit)), &r));
+    TRY(db_query(c, &q, ARGS(DB_INT(fn), DB_INT(bound), DB_INT(limit)), &r));
+    return jobs_read(c, &r, jobs, n);
+}
+
+err_t store_lane_waiters(struct ctx *c, const struct lane *l, int64_t limit, struct job **jobs,
+                         size_t *n)
+{
+    static const struct sql q = { "SELECT " JOB_COLS
+                                  " FROM queue WHERE fn = $1 AND waits = $2 AND state = 3 "
+                                  "AND env = $env "
+                                  "ORDER BY ready_at, run_id LIMIT $3 {skip_locked}" };
+    struct db_rows r;
+
+    TRY(db_query(c, &q, ARGS(DB_INT(l->fn), DB_INT(l->key), DB_INT(limit)), &r));
     return jobs_read(c, &r, jobs, n);
 }
 

@@ -9,7 +9,7 @@
     "r.id, r.fn, r.event_id, r.status, r.mode, r.attempt, r.max_attempts, r.fn_version, "          \
     "r.worker, r.actor, r.output, r.error, r.pause_requested, r.pause_reason, "                    \
     "r.cancellation_cause, r.parent_run, r.parent_step, r.started_at, r.ended_at, r.updated_at, "  \
-    "r.execution_seq, r.token"
+    "r.execution_seq, r.token, r.recording, r.resume_from"
 
 static void run_read(const struct db_rows *r, struct run *out)
 {
@@ -36,6 +36,8 @@ static void run_read(const struct db_rows *r, struct run *out)
         .updated_at = db_int(r, 19),
         .execution_seq = db_int(r, 20),
         .token = db_int(r, 21),
+        .recording = db_int(r, 22),
+        .resume_from = db_str(r, 23),
     };
 }
 
@@ -44,17 +46,18 @@ err_t store_run_add(struct ctx *c, const struct run *run)
     static const struct sql q = {
         "INSERT INTO runs (id, env, fn, event_id, status, mode, attempt, max_attempts, fn_version, "
         "actor, pause_requested, pause_reason, parent_run, parent_step, started_at, ended_at, "
-        "updated_at, execution_seq, token) VALUES ($1, $env, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, "
-        "$10, $11, 0, 0, $12, 0, 0)"
+        "updated_at, execution_seq, token, recording) VALUES ($1, $env, $2, $3, $4, $5, $6, $7, "
+        "$8, "
+        "$9, 0, 0, $10, $11, 0, 0, $12, 0, 0, $13)"
     };
 
-    return db_exec(c, &q,
-                   ARGS(DB_INT(run->id), DB_INT(run->fn), DB_INT(run->event_id),
-                        DB_INT(run->status), DB_INT(run->mode), DB_INT(run->attempt),
-                        DB_INT(run->max_attempts), DB_INT(run->fn_version),
-                        DB_TEXT_OR_NULL(run->actor), DB_INT_OR_NULL(run->parent_run),
-                        DB_TEXT_OR_NULL(run->parent_step), DB_INT(run->updated_at)),
-                   NULL);
+    return db_exec(
+        c, &q,
+        ARGS(DB_INT(run->id), DB_INT(run->fn), DB_INT(run->event_id), DB_INT(run->status),
+             DB_INT(run->mode), DB_INT(run->attempt), DB_INT(run->max_attempts),
+             DB_INT(run->fn_version), DB_TEXT_OR_NULL(run->actor), DB_INT_OR_NULL(run->parent_run),
+             DB_TEXT_OR_NULL(run->parent_step), DB_INT(run->updated_at), DB_INT(run->recording)),
+        NULL);
 }
 
 err_t store_run_get(struct ctx *c, int64_t id, struct run *out)

@@ -164,7 +164,7 @@ static void ready_jobs_come_oldest_first(void **state)
     struct job a = new_job(w, 30), b = new_job(w, 10), d = new_job(w, 10), *jobs = NULL;
     size_t n = 0;
 
-    ok(w, store_queue_ready(&w->c, FN, 2, &jobs, &n));
+    ok(w, store_queue_ready(&w->c, FN, 0, 2, &jobs, &n));
     assert_int_equal(n, 2);
     assert_int_equal(jobs[0].run_id, b.run_id);
     assert_int_equal(jobs[1].run_id, d.run_id);
@@ -174,10 +174,10 @@ static void ready_jobs_come_oldest_first(void **state)
     b.token = 77;
     b.lease_until = 500;
     ok(w, store_queue_put(&w->c, &b));
-    ok(w, store_queue_ready(&w->c, FN, 9, &jobs, &n));
+    ok(w, store_queue_ready(&w->c, FN, 0, 9, &jobs, &n));
     assert_int_equal(n, 2);
     assert_int_equal(jobs[1].run_id, a.run_id);
-    ok(w, store_queue_ready(&w->c, FN + 1, 9, &jobs, &n));
+    ok(w, store_queue_ready(&w->c, FN + 1, 0, 9, &jobs, &n));
     assert_int_equal(n, 0);
 }
 

@@ -6,7 +6,7 @@
 
 #define WORKER_COLS                                                                                \
     "key, id, hostname, functions, max_jobs, labels, sdk, runtime, transport, "                    \
-    "registered_at, last_seen"
+    "registered_at, last_seen, session"
 
 static void worker_read(const struct db_rows *r, struct worker *out)
 {
@@ -22,6 +22,7 @@ static void worker_read(const struct db_rows *r, struct worker *out)
         .transport = db_int(r, 8),
         .registered_at = db_int(r, 9),
         .last_seen = db_int(r, 10),
+        .session = db_int(r, 11),
     };
 }
 
@@ -55,18 +56,18 @@ err_t store_worker_put(struct ctx *c, const struct worker *w)
 {
     static const struct sql q = {
         "INSERT INTO workers (key, env, id, hostname, functions, max_jobs, labels, sdk, runtime, "
-        "transport, registered_at, last_seen) VALUES ($1, $env, $2, $3, $4, $5, $6, $7, $8, $9, "
-        "$10, $11) ON CONFLICT (key) DO UPDATE SET hostname = excluded.hostname, "
+        "transport, registered_at, last_seen, session) VALUES ($1, $env, $2, $3, $4, $5, $6, $7, "
+        "$8, $9, $10, $11, $12) ON CONFLICT (key) DO UPDATE SET hostname = excluded.hostname, "
         "functions = excluded.functions, max_jobs = excluded.max_jobs, labels = excluded.labels, "
         "sdk = excluded.sdk, runtime = excluded.runtime, transport = excluded.transport, "
-        "last_seen = excluded.last_seen"
+        "last_seen = excluded.last_seen, session = excluded.session"
     };
 
     return db_exec(c, &q,
                    ARGS(DB_INT(w->key), DB_TEXT(w->id), DB_TEXT(w->hostname), DB_BLOB(w->functions),
                         DB_INT(w->max_jobs), DB_BLOB(w->labels), DB_TEXT(w->sdk),
                         DB_TEXT(w->runtime), DB_INT(w->transport), DB_INT(w->registered_at),
-                        DB_INT(w->last_seen)),
+                        DB_INT(w->last_seen), DB_INT(w->session)),
                    NULL);
 }
 
@@ -121,6 +122,17 @@ err_t store_worker_evict(struct ctx *c, int64_t key, int64_t before_ms, bool *go
     int64_t n = 0;
 
     TRY(db_exec(c, &q, ARGS(DB_INT(key), DB_INT(before_ms)), &n));
+    *gone = n == 1;
+    return ERR_OK;
+}
+
+err_t store_worker_leave(struct ctx *c, int64_t key, int64_t session, bool *gone)
+{
+    static const struct sql q = { "DELETE FROM workers WHERE key = $1 AND env = $env "
+                                  "AND session = $2" };
+    int64_t n = 0;
+
+    TRY(db_exec(c, &q, ARGS(DB_INT(key), DB_INT(session)), &n));
     *gone = n == 1;
     return ERR_OK;
 }

@@ -22,3 +22,5 @@ NODISCARD err_t store_worker_stale(struct ctx *c, int64_t before_ms, int64_t lim
                                    struct worker_stale **out, size_t *n);
 /* Deletes it if it was not seen meanwhile; *gone tells. */
 NODISCARD err_t store_worker_evict(struct ctx *c, int64_t key, int64_t before_ms, bool *gone);
+/* Deletes it if this stream registered it last; *gone tells. */
+NODISCARD err_t store_worker_leave(struct ctx *c, int64_t key, int64_t session, bool *gone);

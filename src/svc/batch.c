@@ -8,6 +8,7 @@
 #include "store/counters.h"
 #include "store/log.h"
 #include "svc/app.h"
+#include "svc/audit.h"
 #include "svc/batch_priv.h"
 
 #define RECORDS_MAX (64u << 20)
@@ -82,6 +83,8 @@ err_t svc_batch_before_commit(struct ctx *c)
 
     if (b->count > 0)
         TRY(log_write_row(c, b));
+    if (b->audits_n > 0)
+        TRY(audit_write(c));
     /* in one order everywhere, so that transactions cannot wait for each other in a circle */
     if (b->tallies_n > 1)
         qsort(b->tallies, b->tallies_n, sizeof(*b->tallies), tally_order);

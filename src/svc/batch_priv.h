@@ -10,6 +10,12 @@ struct tally {
     int64_t env, fn, kind, n;
 };
 
+/* What the transaction adds to the trail of a run. */
+struct audit_pack {
+    int64_t env, run, expires_at;
+    struct buf b;
+};
+
 struct batch {
     struct arena *arena;
     bool numbered;       /* positions are given here */
@@ -20,6 +26,9 @@ struct batch {
     struct buf records;
     struct tally *tallies;
     size_t tallies_n, tallies_cap;
+    int64_t told_run, told; /* the run of which svc/audit heard last, and its recording */
+    struct audit_pack **audits;
+    size_t audits_n, audits_cap;
     struct meter_fact *facts; /* for the metrics, once committed */
     size_t facts_n, facts_cap;
 };

@@ -4,13 +4,17 @@
 #include "engine/match.h"
 #include "engine/run.h"
 #include "engine/schedule.h"
+#include "engine/step.h"
+#include "engine/wait.h"
 #include "store/events.h"
 #include "store/queue.h"
 #include "store/runs.h"
 #include "store/steps.h"
 #include "store/workers.h"
 #include "svc/app.h"
+#include "svc/audit.h"
 #include "svc/batch.h"
+#include "svc/flow.h"
 #include "svc/holder.h"
 #include "svc/messages.h"
 #include "svc/moves.h"
@@ -22,8 +26,10 @@
 /* What a poll may take, and from where. */
 struct poll {
     struct worker worker;
-    int64_t *fns; /* keys of its pull functions that exist */
+    int64_t *fns; /* keys of its pull functions that exist, then its own key if it may be bound */
     size_t fns_n;
+    bool *sticky; /* of fns: has actors, which may be bound to this worker */
+    bool bound;   /* any is */
     int64_t room;
     struct job *ready; /* oldest first */
     size_t ready_n, chosen;
@@ -37,7 +43,8 @@ static err_t poll_functions(struct ctx *c, struct poll *p)
     TRY(svc_registry(c, &reg));
     for (struct json_iter it = json_iter(p->worker.functions); json_next(&it);)
         n++;
-    p->fns = NEW_N(c->arena, int64_t, n + 1);
+    p->fns = NEW_N(c->arena, int64_t, n + 2);
+    p->sticky = NEW_N(c->arena, bool, n + 1);
     for (struct json_iter it = json_iter(p->worker.functions); json_next(&it);) {
         const struct function *f;
         str_t id;
@@ -45,9 +52,13 @@ static err_t poll_functions(struct ctx *c, struct poll *p)
         if (!json_string(c->arena, it.value, &id))
             continue;
         f = registry_ever(reg, id); /* runs of a deleted function may finish */
-        if (f && f->mode == MODE_PULL)
-            p->fns[p->fns_n++] = f->key;
+        if (!f || f->mode != MODE_PULL)
+            continue;
+        p->sticky[p->fns_n] = f->actor_key.n > 0;
+        p->bound |= f->actor_key.n > 0;
+        p->fns[p->fns_n++] = f->key;
     }
+    p->fns[p->fns_n] = p->worker.key;
     return ERR_OK;
 }
 
@@ -64,6 +75,27 @@ static err_t poll_room(struct ctx *c, struct poll *p, int64_t available)
     return ERR_OK;
 }
 
+static void poll_add(struct ctx *c, struct poll *p, struct job *jobs, size_t n, size_t *cap)
+{
+    struct job *all;
+
+    if (n == 0)
+        return;
+    if (p->ready_n == 0) {
+        p->ready = jobs;
+        p->ready_n = *cap = n;
+        return;
+    }
+    if (p->ready_n + n > *cap) {
+        *cap = (p->ready_n + n) * 2;
+        all = NEW_N(c->arena, struct job, *cap);
+        memcpy(all, p->ready, p->ready_n * sizeof(*all));
+        p->ready = all;
+    }
+    memcpy(p->ready + p->ready_n, jobs, n * sizeof(*jobs));
+    p->ready_n += n;
+}
+
 /* Merges the heads of the functions' lines by age. */
 static err_t poll_gather(struct ctx *c, struct poll *p, int64_t limit)
 {
@@ -71,25 +103,15 @@ static err_t poll_gather(struct ctx *c, struct poll *p, int64_t limit)
 
     p->ready_n = 0;
     for (size_t i = 0; i < p->fns_n; i++) {
-        struct job *jobs = NULL, *all;
+        struct job *jobs = NULL;
         size_t n = 0;
 
-        TRY(store_queue_ready(c, p->fns[i], limit, &jobs, &n));
-        if (n == 0)
+        TRY(store_queue_ready(c, p->fns[i], 0, limit, &jobs, &n));
+        poll_add(c, p, jobs, n, &cap);
+        if (!p->sticky[i])
             continue;
-        if (p->ready_n == 0) {
-            p->ready = jobs;
-            p->ready_n = cap = n;
-            continue;
-        }
-        if (p->ready_n + n > cap) {
-            cap = (p->ready_n + n) * 2;
-            all = NEW_N(c->arena, struct job, cap);
-            memcpy(all, p->ready, p->ready_n * sizeof(*all));
-            p->ready = all;
-        }
-        memcpy(p->ready + p->ready_n, jobs, n * sizeof(*jobs));
-        p->ready_n += n;
+        TRY(store_queue_ready(c, p->fns[i], p->worker.key, limit, &jobs, &n));
+        poll_add(c, p, jobs, n, &cap);
     }
     p->chosen = jobs_oldest_first(p->ready, p->ready_n, (size_t)limit);
     return ERR_OK;
@@ -102,12 +124,14 @@ static err_t claim_one(struct ctx *c, const struct worker *w, const struct job *
     struct run_move move = { 0 };
 
     k.run = (struct run){
-        .id = ready->run_id, .fn = ready->fn, .status = RUN_PENDING, .worker = w->id
+        .id = ready->run_id, .fn = ready->fn, .status = job_run_status(ready), .worker = w->id
     };
     TRY(run_claim(c, &k.run, &k.job, w->key, c->now_ms + app_of(c)->lease_claim_ms, &move));
     TRY(store_queue_put(c, &k.job));
+    TRY(flow_claimed(c, &k.job, w->key));
     TRY(store_run_claimed(c, &k.run, move.from));
     TRY(message_run(c, TOPIC_RUN_UPDATED, &k.run));
+    TRY(audit_run(c, &k.run, &k.job, move.from, S("dispatched")));
     svc_count_run(c, k.run.fn, (int64_t)move.from, (int64_t)k.run.status);
     *out = k;
     return ERR_OK;
@@ -121,7 +145,7 @@ static err_t poll_claim(struct ctx *c, struct poll *p, struct claim **out, size_
         TRY(claim_one(c, &p->worker, &p->ready[i], &claims[i]));
     /* jobs seen and left over were invisible to others while locked: somebody shall look again */
     for (size_t i = p->chosen; i < p->ready_n; i++)
-        signal_add(c, SIG_RUN_READY, p->ready[i].fn);
+        flow_signal(c, &p->ready[i]);
     *out = claims;
     *n = p->chosen;
     return ERR_OK;
@@ -136,7 +160,7 @@ static err_t poll_wait(struct ctx *c, const struct poll *p, int64_t deadline_ms,
     }
     if (p->fns_n == 0)
         return txn_park(c, SIG_REGISTRY, &c->env, 1, deadline_ms);
-    return txn_park(c, SIG_RUN_READY, p->fns, p->fns_n, deadline_ms);
+    return txn_park(c, SIG_RUN_READY, p->fns, p->fns_n + (p->bound ? 1 : 0), deadline_ms);
 }
 
 err_t svc_worker_claim(struct ctx *c, str_t worker_id, int64_t available, int64_t deadline_ms,
@@ -183,6 +207,31 @@ err_t svc_worker_release(struct ctx *c, const struct claim *claims, size_t n)
 
 /* ---- assignments ----------------------------------------------------------------------------- */
 
+/* Failed invokes are told only to those who understand them. */
+static err_t assignment_steps(struct ctx *c, struct assignment *a)
+{
+    struct step *steps = NULL;
+    struct worker w = { 0 };
+    bool known = false, told = a->claim.run.mode == MODE_PUSH;
+    size_t n = 0;
+
+    if (a->step_base == 0)
+        return ERR_OK;
+    if (!told && (a->claim.job.watch & WATCH_CATCHES) != 0) {
+        TRY(store_worker_get(c, a->claim.run.worker, &w, &known));
+        told = known && invoke_failures_known(w.sdk, w.runtime);
+    }
+    if (!told)
+        return store_step_list(c, a->claim.run.id, STEP_COMPLETED, &a->steps, &a->steps_n);
+    TRY(store_step_list(c, a->claim.run.id, 0, &steps, &n));
+    a->steps = steps;
+    for (size_t i = 0; i < n; i++) {
+        if (steps[i].status == STEP_COMPLETED || step_invoke_failed(&steps[i]))
+            a->steps[a->steps_n++] = steps[i];
+    }
+    return ERR_OK;
+}
+
 static err_t assignment_load(struct ctx *c, const struct registry *reg, struct assignment *a)
 {
     const struct function *f = registry_by_key(reg, a->claim.job.fn);
@@ -191,9 +240,7 @@ static err_t assignment_load(struct ctx *c, const struct registry *reg, struct a
     a->step_base = a->claim.job.step_next;
     TRY(store_run_get(c, a->claim.job.run_id, &a->claim.run));
     TRY(store_event_get(c, a->claim.run.event_id, &a->event));
-    if (a->step_base > 0)
-        TRY(store_step_list(c, a->claim.run.id, STEP_COMPLETED, &a->steps, &a->steps_n));
-    return ERR_OK;
+    return assignment_steps(c, a);
 }
 
 static size_t assignment_bytes(const struct assignment *a)

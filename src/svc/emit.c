@@ -8,10 +8,15 @@
 #include "store/idempotency.h"
 #include "store/queue.h"
 #include "store/runs.h"
+#include "svc/audit.h"
 #include "svc/batch.h"
+#include "svc/debounce.h"
 #include "svc/events.h"
+#include "svc/flow.h"
 #include "svc/messages.h"
+#include "svc/outbox.h"
 #include "svc/registry.h"
+#include "svc/waits.h"
 #include "txn/txn.h"
 
 #define EMIT_BATCH_MAX 1000
@@ -24,7 +29,11 @@ struct plan {
     const struct function *invoked; /* the one function of an invoke */
     const struct function **fns;
     size_t fns_n;
-    bool answered; /* the key was used before: *out is its answer */
+    const struct function **held; /* debounced: started later */
+    size_t held_n;
+    const struct child_start *child; /* it is invoked by a step */
+    int64_t *budget;                 /* how many others it may wake itself, NULL: the usual */
+    bool answered;                   /* the key was used before: *out is its answer */
 };
 
 /* ---- checks: read only ----------------------------------------------------------------------- */
@@ -97,6 +106,32 @@ static void plan_one(struct ctx *c, struct plan *p, const struct function *f)
     p->fns_n = 1;
 }
 
+/* Debounced functions do not start now; a caller that waits would wait for nothing. */
+static err_t plan_hold(struct ctx *c, const struct emit *in, struct plan *p)
+{
+    size_t n = 0;
+
+    if (str_starts(p->event.name, S(INVOKE_PREFIX)))
+        return ERR_OK;
+    for (size_t i = 0; i < p->fns_n; i++) {
+        const struct function *f = p->fns[i];
+
+        if (!function_debounced(f)) {
+            p->fns[n++] = f;
+            continue;
+        }
+        if (in->sync)
+            return err_set(c, ERR_PRECONDITION,
+                           "function \"" STR_FMT "\" is debounced: it cannot be waited for",
+                           STR_ARG(f->id));
+        if (p->held == NULL)
+            p->held = NEW_N(c->arena, const struct function *, p->fns_n);
+        p->held[p->held_n++] = f;
+    }
+    p->fns_n = n;
+    return ERR_OK;
+}
+
 static err_t plan_emit(struct ctx *c, const struct emit *in, struct plan *p, struct emitted *out)
 {
     const struct registry *reg = NULL;
@@ -109,14 +144,7 @@ static err_t plan_emit(struct ctx *c, const struct emit *in, struct plan *p, str
         return ERR_OK;
     TRY(svc_registry(c, &reg));
     registry_match(c, reg, &p->event, &p->fns, &p->fns_n);
-    if (p->fns_n == 0) {
-        /* browser clients invoke a function by emitting its id */
-        const struct function *f = registry_by_id(reg, in->name);
-
-        if (f && f->status == FN_ACTIVE)
-            plan_one(c, p, f);
-    }
-    return ERR_OK;
+    return plan_hold(c, in, p);
 }
 
 static err_t plan_invoke(struct ctx *c, str_t function_id, const struct emit *in, struct plan *p,
@@ -203,14 +231,45 @@ static err_t invoke_mark(struct ctx *c, const struct plan *p)
     return ERR_OK;
 }
 
-static err_t run_start(struct ctx *c, const struct run *run, const struct job *job)
+static err_t run_start(struct ctx *c, const struct function *f, const struct event *e,
+                       const struct run *run, struct job *job)
 {
+    bool any = false;
+
+    TRY(flow_enter(c, job));
+    if (f->cancel_on_n > 0)
+        TRY(waits_add_cancels(c, f, e, run->id, &any));
+    if (any)
+        job->watch |= WATCH_ROWS;
+    job->watch |= audit_watch(run->recording);
     TRY(store_run_add(c, run));
     TRY(store_queue_add(c, job));
     TRY(message_run(c, TOPIC_RUN_CREATED, run));
+    TRY(audit_created(c, run));
     svc_count(c, run->fn, RUN_PENDING, 1);
-    signal_add(c, SIG_RUN_READY, run->fn);
+    flow_signal(c, job);
     return ERR_OK;
+}
+
+static void child_mark(const struct child_start *child, struct run *run, struct job *job)
+{
+    run->parent_run = child->parent_run;
+    run->parent_step = child->parent_step;
+    job->watch |= WATCH_PARENT;
+}
+
+/* The event, its message, and whom it concerns beside the functions that it starts. */
+static err_t event_store(struct ctx *c, struct plan *p, struct wakes *wakes)
+{
+    int64_t pos = 0, usual = WAKES_PER_CALL;
+
+    p->event.seq = outbox_refusal(c, &p->event).n == 0 ? message_next_pos(c) : 0;
+    TRY(store_event_add(c, &p->event));
+    TRY(message_event(c, &p->event, &pos));
+    must(pos == p->event.seq);
+    svc_count(c, 0, COUNT_EVENTS, 1);
+    TRY(invoke_mark(c, p));
+    return waits_find(c, &p->event, p->budget ? p->budget : &usual, wakes);
 }
 
 static err_t plan_store(struct ctx *c, struct plan *p, struct emitted *out)
@@ -218,24 +277,24 @@ static err_t plan_store(struct ctx *c, struct plan *p, struct emitted *out)
     struct run *runs = NEW_N(c->arena, struct run, p->fns_n + 1);
     struct job *jobs = NEW_N(c->arena, struct job, p->fns_n + 1);
     struct emitted mine = { .runs = NEW_N(c->arena, int64_t, p->fns_n + 1) };
-    int64_t pos = 0;
+    struct wakes wakes = { 0 };
 
     p->event.id = mine.event_id = ctx_id(c);
     for (size_t i = 0; i < p->fns_n; i++) {
         run_create(c, p->fns[i], &p->event, &runs[i], &jobs[i]);
+        if (p->child)
+            child_mark(p->child, &runs[i], &jobs[i]);
         mine.runs[mine.runs_n++] = runs[i].id;
     }
     TRY(key_take(c, p, &mine, out));
     if (p->answered)
         return ERR_OK;
-    p->event.seq = message_next_pos(c);
-    TRY(store_event_add(c, &p->event));
-    TRY(message_event(c, &p->event, &pos));
-    must(pos == p->event.seq);
-    svc_count(c, 0, COUNT_EVENTS, 1);
-    TRY(invoke_mark(c, p));
+    TRY(event_store(c, p, &wakes));
     for (size_t i = 0; i < p->fns_n; i++)
-        TRY(run_start(c, &runs[i], &jobs[i]));
+        TRY(run_start(c, p->fns[i], &p->event, &runs[i], &jobs[i]));
+    for (size_t i = 0; i < p->held_n; i++)
+        TRY(debounce_note(c, p->held[i], &p->event));
+    TRY(waits_wake(c, &p->event, &wakes));
     *out = mine;
     return ERR_OK;
 }
@@ -256,8 +315,45 @@ err_t svc_invoke(struct ctx *c, str_t function_id, const struct emit *in, struct
     return p.answered ? ERR_OK : plan_store(c, &p, out);
 }
 
+err_t svc_emit_tick(struct ctx *c, const struct function *f, str_t name, str_t data,
+                    struct emitted *out)
+{
+    struct emit in = { .data = data, .source = S("cron") };
+    struct plan p = { .flow = FLOW_EMIT, .event = event_of(&in, name) };
+
+    plan_one(c, &p, f);
+    return plan_store(c, &p, out);
+}
+
+err_t svc_run_start(struct ctx *c, const struct function *f, const struct event *e,
+                    int64_t fn_version, int64_t *run_id)
+{
+    struct run run;
+    struct job job;
+
+    run_create(c, f, e, &run, &job);
+    run.fn_version = fn_version;
+    *run_id = run.id;
+    return run_start(c, f, e, &run, &job);
+}
+
+err_t svc_child_start(struct ctx *c, const struct child_start *in, int64_t *run_id)
+{
+    struct emit emit = { .data = in->input, .run_id = in->parent_run };
+    struct emitted done = { 0 };
+    struct plan p;
+
+    TRY(plan_invoke(c, in->function_id, &emit, &p, &done));
+    p.child = in;
+    TRY(plan_store(c, &p, &done));
+    must(done.runs_n == 1);
+    *run_id = done.runs[0];
+    return ERR_OK;
+}
+
 err_t svc_emit_batch(struct ctx *c, const struct emit *in, size_t n, struct emitted *out)
 {
+    int64_t budget = WAKES_PER_CALL;
     struct plan *plans;
 
     if (n > EMIT_BATCH_MAX)
@@ -271,6 +367,7 @@ err_t svc_emit_batch(struct ctx *c, const struct emit *in, size_t n, struct emit
         TRY(e);
     }
     for (size_t i = 0; i < n; i++) {
+        plans[i].budget = &budget;
         if (!plans[i].answered)
             TRY(plan_store(c, &plans[i], &out[i]));
     }

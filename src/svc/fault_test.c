@@ -121,7 +121,109 @@ static void every_call_may_fail(void **state)
     assert_true(calls > 100);
 }
 
-static const struct CMUnitTest tests[] = { cmocka_unit_test(every_call_may_fail) };
+/* ---- waits and children ---------------------------------------------------------------------- */
+
+static struct op *persist_take(struct sim *s)
+{
+    struct op *poll = sim_op(s), *job;
+
+    poll->worker = S("w1");
+    poll->available = 1;
+    for (int tries = 0; poll->n == 0; tries++) {
+        assert_in_range(tries, 0, 40);
+        s->clock.virtual_ms += 1000;
+        upkeep(s);
+        persist(poll, op_poll);
+    }
+    job = sim_job(s, poll, 0);
+    persist(job, op_ack);
+    return job;
+}
+
+static void persist_emit(struct sim *s, const char *name, const char *key)
+{
+    struct op *op = sim_op(s);
+
+    op->emit = (struct emit){ .name = str_from(name),
+                              .data = S("{\"k\":1}"),
+                              .idempotency_key = str_from(key) };
+    persist(op, op_emit);
+}
+
+static void persist_yield(struct op *job, const char *type, const char *step)
+{
+    job->report.kind = REPORT_YIELDED;
+    job->report.yield_type = str_from(type);
+    job->report.yield_step_id = str_from(step);
+    job->report.yield_event = S("ok");
+    job->report.yield_function = S("f");
+    job->report.yield_timeout_ms = 3600000;
+    persist(job, op_report);
+}
+
+/* Two runs wait for one event; one of them then invokes a child, the other is cancelled by an
+ * event. */
+static int64_t waiting_story(struct sim *s, int64_t fault_at)
+{
+    db_fault_at(fault_at, ERR_UNAVAILABLE);
+    persist_emit(s, "e", "one");
+    persist_emit(s, "e", "two");
+    persist_yield(persist_take(s), "wait_for_event", "r:ok:0");
+    persist_yield(persist_take(s), "wait_for_event", "r:ok:0");
+    persist_emit(s, "ok", "three");
+    persist_yield(persist_take(s), "invoke_function", "r:f:0");
+    for (int i = 0; i < 3; i++) { /* the other one, the child, the first one again */
+        struct op *job = persist_take(s);
+
+        job->report.kind = REPORT_COMPLETED;
+        persist(job, op_report);
+    }
+    persist_emit(s, "e", "four");
+    persist_emit(s, "stop", "five");
+    return db_fault_calls();
+}
+
+static void waiting_check(struct sim *s)
+{
+    struct op *l = sim_op(s), *m;
+    size_t children = 0, cancelled = 0;
+
+    sim_ok(s, sim_run(l, CALL_READ, op_run_list));
+    assert_int_equal(l->n, 4);
+    for (size_t i = 0; i < l->n; i++) {
+        children += l->runs[i].parent_run != 0;
+        cancelled += l->runs[i].status == RUN_CANCELLED;
+        assert_true(l->runs[i].status == RUN_CANCELLED || l->runs[i].status == RUN_COMPLETED);
+    }
+    assert_int_equal(children, 1);
+    assert_int_equal(cancelled, 1);
+    m = sim_messages(s, 1);
+    for (size_t i = 0; i < m->n; i++)
+        assert_int_equal(m->messages[i].pos, (int64_t)i + 1);
+}
+
+static void every_call_of_waits_may_fail(void **state)
+{
+    int64_t calls = 1;
+
+    (void)state;
+    for (int64_t k = 1; k <= calls; k++) {
+        struct sim *s = sim_new(false);
+
+        sim_function(s, "{\"id\":\"f\",\"triggers\":[{\"event\":\"e\"}],"
+                        "\"cancelOn\":[{\"event\":\"stop\",\"match\":\"x\"},"
+                        "{\"event\":\"stop\",\"match\":\"k\"}]}");
+        sim_worker(s, "w1", "[\"f\"]", 4);
+        calls = waiting_story(s, k);
+        db_fault_at(0, ERR_OK);
+        waiting_check(s);
+        sim_free(s);
+    }
+    assert_true(calls > 150);
+}
+
+static const struct CMUnitTest tests[] = { cmocka_unit_test(every_call_may_fail),
+                                           cmocka_unit_test(every_call_of_waits_may_fail) };
 
 int main(void)
 {

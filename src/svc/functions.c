@@ -7,8 +7,11 @@
 #include "proto/ironflow.h"
 #include "store/events.h"
 #include "store/functions.h"
+#include "svc/cron.h"
+#include "svc/flow.h"
 #include "svc/messages.h"
 #include "svc/principal.h"
+#include "svc/push.h"
 #include "svc/registry.h"
 
 #define HISTORY_DEFAULT 50
@@ -67,6 +70,9 @@ static err_t change(struct ctx *c, const struct function *was, struct function *
     f->updated_at = c->now_ms;
     TRY(store_function_put(c, f, was->version));
     TRY(svc_registry_touch(c));
+    TRY(flow_function_changed(c, was, f));
+    TRY(cron_function_changed(c, was, f));
+    push_function_changed(c, f);
     return message_entity(c, f->deleted ? TOPIC_FN_DELETED : TOPIC_FN_UPDATED, f->id);
 }
 
@@ -87,11 +93,13 @@ static err_t create(struct ctx *c, const struct function *deleted, struct functi
     if (!inserted)
         return ERR_RETRY; /* somebody registered the id since we looked */
     TRY(svc_registry_touch(c));
+    TRY(cron_function_changed(c, NULL, f));
     return message_entity(c, TOPIC_FN_REGISTERED, f->id);
 }
 
 static err_t update(struct ctx *c, const struct function *was, struct function *f, str_t reason)
 {
+    struct function old = *was;
     bool same;
 
     f->key = was->key;
@@ -105,7 +113,8 @@ static err_t update(struct ctx *c, const struct function *was, struct function *
         *f = *was; /* also in the bytes of its metadata */
         return function_decode(c, f);
     }
-    return change(c, was, f, S("update"), reason);
+    TRY(function_decode(c, &old));
+    return change(c, &old, f, S("update"), reason);
 }
 
 err_t svc_function_register(struct ctx *c, const struct pb_register_function_request *in,

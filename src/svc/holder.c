@@ -5,6 +5,7 @@
 #include "store/queue.h"
 #include "store/runs.h"
 #include "store/workers.h"
+#include "svc/audit.h"
 
 str_t job_id_text(struct arena *a, int64_t run_id, int64_t execution_seq)
 {
@@ -37,8 +38,7 @@ str_t lease_token_text(struct arena *a, int64_t token)
     return str_printf(a, "%016llx", (unsigned long long)token);
 }
 
-/* -1 for a text that no lease has. */
-static int64_t token_parse(str_t s)
+int64_t lease_token_parse(str_t s)
 {
     uint64_t v = 0;
 
@@ -85,7 +85,7 @@ err_t job_hold(struct ctx *c, str_t worker_id, str_t job_id, const struct fence 
 {
     struct fence_claim f = {
         .seq = fence->execution_seq,
-        .token = fence->token.n > 0 ? token_parse(fence->token) : 0,
+        .token = fence->token.n > 0 ? lease_token_parse(fence->token) : 0,
         .worker = store_worker_key(c, worker_id),
     };
     struct held h = { 0 };
@@ -96,6 +96,7 @@ err_t job_hold(struct ctx *c, str_t worker_id, str_t job_id, const struct fence 
         return stale(c, worker_id);
     TRY(store_queue_get(c, run_id, &h.job, &open));
     if (open) {
+        audit_told(c, &h.job);
         h.verdict = fence_check(&f, &h.job, kind);
         h.from = job_run_status(&h.job);
         h.run = (struct run){ .id = run_id, .fn = h.job.fn, .status = h.from };
@@ -119,7 +120,7 @@ err_t job_hold(struct ctx *c, str_t worker_id, str_t job_id, const struct fence 
 err_t job_ack_fast(struct ctx *c, str_t job_id, const struct fence *fence, int64_t lease_until,
                    bool *done)
 {
-    int64_t token = fence->token.n > 0 ? token_parse(fence->token) : -1;
+    int64_t token = fence->token.n > 0 ? lease_token_parse(fence->token) : -1;
     int64_t run_id, seq;
 
     if (token <= 0 || !job_id_parse(job_id, &run_id, &seq) ||

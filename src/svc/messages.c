@@ -3,7 +3,9 @@
 
 #include "base/crypto.h"
 #include "store/log.h"
+#include "svc/audit.h"
 #include "svc/batch_priv.h"
+#include "svc/outbox.h"
 #include "svc/records.h"
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -79,7 +81,14 @@ int64_t message_next_pos(const struct ctx *c)
 err_t message_event(struct ctx *c, const struct event *e, int64_t *pos)
 {
     int64_t at = message_next_pos(c);
-    struct batch *b = record_begin(c, RECORD_EVENT);
+    struct batch *b = batch_of(c);
+    str_t why = b->numbered ? outbox_refusal(c, e) : STR_NULL; /* else the relay asks */
+
+    if (why.n > 0) {
+        *pos = 0;
+        return outbox_keep(c, e->id, why);
+    }
+    b = record_begin(c, RECORD_EVENT);
 
     put_u64(&b->records, (uint64_t)e->id);
     b->filter |= message_filter(str_printf(c->arena, "events:" STR_FMT, STR_ARG(e->name)));
@@ -151,7 +160,8 @@ err_t message_step(struct ctx *c, enum step_topic t, const struct step *step, in
     put_u64(&b->records, (uint64_t)step->run_id);
     put_varint(&b->records, (uint64_t)fn);
     filter_run(b, step->run_id);
-    return record_end(c, b);
+    TRY(record_end(c, b));
+    return audit_step(c, t, step);
 }
 
 err_t message_entity(struct ctx *c, enum entity_topic t, str_t id)
@@ -241,7 +251,7 @@ static bool record_body(struct record_reader *r, struct record *out)
                get_byte(r, &out->status) && get_byte(r, &out->pause_reason) &&
                get_u64(r, &out->id) && get_varint(r, &out->fn) && get_text(r, &out->text);
     case RECORD_STEP:
-        return get_byte(r, &out->topic) && out->topic <= TOPIC_STEP_PATCHED &&
+        return get_byte(r, &out->topic) && out->topic <= TOPIC_STEP_INJECTED &&
                get_byte(r, &out->status) && get_u64(r, &out->id) && get_u64(r, &out->run) &&
                get_varint(r, &out->fn);
     case RECORD_ENTITY:
@@ -285,4 +295,35 @@ err_t message_each_event(struct ctx *c, str_t records,
             TRY(fn(c, rec.env, rec.id, nth, arg));
     }
     return more == 0 ? ERR_OK : err_set(c, ERR_INTERNAL, "a log row is malformed");
+}
+
+err_t message_filter_events(struct ctx *c, str_t records,
+                            err_t (*keep)(struct ctx *c, int64_t env, int64_t id, bool *out),
+                            str_t *out, int64_t *count)
+{
+    struct record_reader r;
+    struct record rec;
+    struct buf b;
+    int64_t left = 0;
+    int more = -1;
+
+    if (!records_open(&r, records))
+        return err_set(c, ERR_INTERNAL, "a log row has an unknown form");
+    buf_init_arena(&b, c->arena, records.n + 1);
+    buf_append(&b, (str_t){ records.p, (size_t)((const char *)r.at - records.p) });
+    for (const uint8_t *from = r.at; (more = records_next(&r, &rec)) > 0; from = r.at) {
+        bool kept = true;
+
+        if (rec.kind == RECORD_EVENT)
+            TRY(keep(c, rec.env, rec.id, &kept));
+        if (!kept)
+            continue;
+        buf_append(&b, (str_t){ (const char *)from, (size_t)(r.at - from) });
+        left++;
+    }
+    if (more != 0)
+        return err_set(c, ERR_INTERNAL, "a log row is malformed");
+    *out = buf_str(&b);
+    *count = left;
+    return ERR_OK;
 }

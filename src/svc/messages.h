@@ -19,7 +19,9 @@ enum step_topic {
     TOPIC_STEP_UPDATED,
     TOPIC_STEP_COMPLETED,
     TOPIC_STEP_FAILED,
-    TOPIC_STEP_PATCHED
+    TOPIC_STEP_PATCHED,
+    TOPIC_STEP_TIMED_OUT,
+    TOPIC_STEP_INJECTED
 };
 enum entity_topic {
     TOPIC_FN_REGISTERED,
@@ -57,6 +59,12 @@ NODISCARD err_t message_each_event(struct ctx *c, str_t records,
                                    err_t (*fn)(struct ctx *c, int64_t env, int64_t id, int64_t nth,
                                                void *arg),
                                    void *arg);
+
+/* The same records without the events for which keep answers false; *count is how many are left. */
+NODISCARD err_t message_filter_events(struct ctx *c, str_t records,
+                                      err_t (*keep)(struct ctx *c, int64_t env, int64_t id,
+                                                    bool *out),
+                                      str_t *out, int64_t *count);
 
 /* One record of a log row as people and subscribers see it. */
 struct message {

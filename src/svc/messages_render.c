@@ -48,6 +48,10 @@ str_t step_topic_word(enum step_topic t)
         return S("failed");
     case TOPIC_STEP_PATCHED:
         return S("patched");
+    case TOPIC_STEP_TIMED_OUT:
+        return S("timed_out");
+    case TOPIC_STEP_INJECTED:
+        return S("injected");
     }
     return S("?");
 }
@@ -253,7 +257,7 @@ static err_t step_render(struct ctx *c, const struct record *r, struct message *
     put_int(&p, S("sequence"), s.sequence);
     if (r->status == STEP_COMPLETED)
         put_raw(&p, S("output"), s.output.n > 0 ? s.output : S("null"));
-    if (r->status == STEP_FAILED)
+    if (r->status == STEP_FAILED || r->status == STEP_TIMED_OUT)
         put_raw(&p, S("error"), s.error);
     if (ended)
         put_int(&p, S("durationMs"), s.duration_ms);

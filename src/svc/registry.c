@@ -140,9 +140,15 @@ static err_t load(struct ctx *c, int64_t epoch, const struct registry *last, str
             fns[i].description = known->description;
             fns[i].triggers = known->triggers;
             fns[i].triggers_n = known->triggers_n;
+            fns[i].cancel_on = known->cancel_on;
+            fns[i].cancel_on_n = known->cancel_on_n;
             fns[i].retry = known->retry;
+            fns[i].concurrency = known->concurrency;
+            fns[i].debounce = known->debounce;
             fns[i].actor_key = known->actor_key;
+            fns[i].endpoint = known->endpoint;
             fns[i].recording = known->recording;
+            fns[i].recording_ms = known->recording_ms;
         } else {
             TRY(function_decode(c, &fns[i]));
         }

@@ -1,18 +1,19 @@
 /* Acks and reports of workers: steps become durable, then the run moves (spec engine-pull sections
  * 5 and 6). */
 #include "engine/match.h"
+#include "engine/operator.h"
 #include "engine/retry.h"
-#include "engine/run.h"
 #include "engine/step.h"
 #include "store/queue.h"
 #include "store/steps.h"
 #include "svc/app.h"
+#include "svc/flow.h"
 #include "svc/holder.h"
 #include "svc/messages.h"
 #include "svc/moves.h"
 #include "svc/registry.h"
+#include "svc/yields.h"
 
-#define STEP_ID_MAX 1024
 #define SEQUENCE_MAX 1000000000
 
 /* ---- checks ---------------------------------------------------------------------------------- */
@@ -30,25 +31,6 @@ static err_t step_check(struct ctx *c, const struct report_step *s, size_t i)
         return err_set(c, ERR_INVALID, "steps[%zu]: status must be completed or failed", i);
     if (s->duration_ms < 0)
         return err_set(c, ERR_INVALID, "steps[%zu]: duration_ms must not be negative", i);
-    return ERR_OK;
-}
-
-static err_t yield_check(struct ctx *c, const struct report *in)
-{
-    static const char *const later[] = { "wait_for_event", "invoke_function",
-                                         "invoke_function_async" };
-
-    for (size_t i = 0; i < COUNT_OF(later); i++) {
-        if (str_eq(in->yield_type, str_from(later[i])))
-            return err_set(c, ERR_UNIMPLEMENTED,
-                           "yields of type %s belong to a later release of this server", later[i]);
-    }
-    if (!str_eq(in->yield_type, S("sleep")))
-        return err_set(c, ERR_INVALID, "yield: unknown type");
-    if (in->yield_step_id.n == 0 || in->yield_step_id.n > STEP_ID_MAX)
-        return err_set(c, ERR_INVALID, "yield: step_id must have 1 to %d bytes", STEP_ID_MAX);
-    if (in->yield_until_ms <= 0)
-        return err_set(c, ERR_INVALID, "yield: until is required");
     return ERR_OK;
 }
 
@@ -145,8 +127,12 @@ static err_t report_progress(struct ctx *c, struct held *h)
     struct job *job = &h->job;
     int64_t until = lease_renewed(c->now_ms, job->lease_until, app_of(c)->lease_ms);
     struct run_move move = { 0 };
+    bool back = true;
 
     if (h->verdict == FENCE_REVIVE) {
+        TRY(flow_regain(c, job, &back));
+        if (!back) /* what it did stays; its place is taken, so it may only finish */
+            return store_queue_put(c, job);
         TRY(run_revive(c, &h->run, job, until, &move));
         return run_moved_light(c, &h->run, job, &move);
     }
@@ -176,54 +162,6 @@ static err_t report_failed(struct ctx *c, struct held *h, const struct report *i
                              in->retryable, move);
 }
 
-/* The open row of the sleep; *done: its result is there already. */
-static err_t sleep_store(struct ctx *c, struct job *job, const struct report *in, struct step *out,
-                         bool *done)
-{
-    struct step s = {
-        .id = ctx_id(c),
-        .run_id = job->run_id,
-        .step_id = in->yield_step_id,
-        .name = step_name_of(c->arena, in->yield_step_id),
-        .type = STEP_SLEEP,
-        .sequence = job->step_next,
-        .status = STEP_SLEEPING,
-        .attempt = 1,
-        .started_at = c->now_ms,
-        .wake_at = in->yield_until_ms,
-    };
-    enum yield_state state = YIELD_REOPEN;
-    bool added = false;
-
-    TRY(store_step_add(c, &s, &added));
-    if (added) {
-        job->step_next++;
-        TRY(message_step(c, TOPIC_STEP_CREATED, &s, job->fn));
-    } else {
-        TRY(store_step_find(c, job->run_id, in->yield_step_id, &s));
-        state = step_yield_again(&s, c->now_ms, in->yield_until_ms);
-        if (state == YIELD_REOPEN) {
-            TRY(store_step_put(c, &s));
-            TRY(message_step(c, TOPIC_STEP_UPDATED, &s, job->fn));
-        }
-    }
-    *out = s;
-    *done = state == YIELD_DONE;
-    return ERR_OK;
-}
-
-static err_t report_yielded(struct ctx *c, struct held *h, const struct report *in,
-                            struct run_move *move)
-{
-    struct step s = { 0 };
-    bool done = false;
-
-    TRY(sleep_store(c, &h->job, in, &s, &done));
-    if (done)
-        return run_report_again(c, &h->run, &h->job, move);
-    return run_report_sleep(c, &h->run, &h->job, &s, move);
-}
-
 /* A final report: whoever still may report counts as running for the rule, whatever the row says.
  */
 static err_t report_final(struct ctx *c, struct held *h, const struct report *in)
@@ -242,12 +180,26 @@ static err_t report_final(struct ctx *c, struct held *h, const struct report *in
         TRY(report_failed(c, h, in, &move));
         break;
     case REPORT_YIELDED:
-        TRY(report_yielded(c, h, in, &move));
+        TRY(yield_report(c, h, in, &move));
         break;
     case REPORT_PROGRESS:
         must(false);
     }
     move.from = h->from;
+    run_hold(c, &h->run, &h->job, &move);
+    return run_moved(c, &h->run, &h->job, &move, STR_NULL);
+}
+
+/* An operator's pause takes the run from its worker behind the steps of a progress report. */
+static err_t report_held(struct ctx *c, struct held *h)
+{
+    struct run_move move = { 0 };
+
+    TRY(job_hold_run(c, h));
+    if (h->verdict == FENCE_REVIVE)
+        TRY(run_revive(c, &h->run, &h->job, c->now_ms, &move));
+    move = (struct run_move){ .from = h->from };
+    run_hold(c, &h->run, &h->job, &move);
     return run_moved(c, &h->run, &h->job, &move, STR_NULL);
 }
 
@@ -266,6 +218,8 @@ err_t svc_job_report(struct ctx *c, str_t worker_id, str_t job_id, const struct 
     if (h.verdict == FENCE_REPEATED)
         return ERR_OK;
     TRY(steps_store(c, &h.job, in));
+    if (in->kind == REPORT_PROGRESS && (h.job.watch & WATCH_PAUSE) != 0)
+        return report_held(c, &h);
     return in->kind == REPORT_PROGRESS ? report_progress(c, &h) : report_final(c, &h, in);
 }
 

@@ -9,6 +9,7 @@
 #include "store/queue.h"
 #include "store/runs.h"
 #include "store/steps.h"
+#include "svc/audit.h"
 #include "svc/messages.h"
 #include "svc/moves.h"
 #include "svc/registry.h"
@@ -147,9 +148,28 @@ static err_t steps_cancel(struct ctx *c, const struct run *run)
     return ERR_OK;
 }
 
-err_t svc_run_cancel(struct ctx *c, int64_t id, str_t *reason, struct run *out, bool *now)
+static err_t cancel_open(struct ctx *c, struct run *run, struct job *job, str_t cause, str_t note)
 {
     struct run_move move = { 0 };
+
+    audit_told(c, job);
+    if (job->state == JOB_CLAIMED)
+        signal_add(c, SIG_WORKER, job->worker);
+    TRY(run_cancel(c, run, job, cause, &move));
+    TRY(steps_cancel(c, run));
+    return run_moved(c, run, job, &move, note);
+}
+
+err_t run_cancel_by_event(struct ctx *c, int64_t id, struct job *job)
+{
+    struct run run = { 0 };
+
+    TRY(store_run_get(c, id, &run));
+    return cancel_open(c, &run, job, S("cancel-on-event"), STR_NULL);
+}
+
+err_t svc_run_cancel(struct ctx *c, int64_t id, str_t *reason, struct run *out, bool *now)
+{
     struct run run = { 0 };
     struct job job = { 0 };
     bool open = false;
@@ -165,10 +185,8 @@ err_t svc_run_cancel(struct ctx *c, int64_t id, str_t *reason, struct run *out, 
         *out = run;
         return ERR_OK;
     }
-    TRY(run_cancel(c, &run, &job, S("user"), &move));
-    TRY(steps_cancel(c, &run));
     *reason = points_cut(*reason, REASON_POINTS);
-    TRY(run_moved(c, &run, &job, &move, *reason));
+    TRY(cancel_open(c, &run, &job, S("user"), *reason));
     *out = run;
     *now = true;
     return ERR_OK;

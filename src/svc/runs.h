@@ -34,6 +34,9 @@ NODISCARD err_t svc_run_list(struct ctx *c, const struct run_filter *f, struct r
 NODISCARD err_t svc_run_cancel(struct ctx *c, int64_t id, str_t *reason, struct run *out,
                                bool *now);
 
+/* Inside a WRITE: ends an open run, whose job is locked, because an event says so. */
+NODISCARD err_t run_cancel_by_event(struct ctx *c, int64_t id, struct job *job);
+
 /* READ that parks on SIG_RUN_ENDED until all of the runs have ended or deadline_ms; then *ended_all
  * says which. Use: return its ERR_PARKED. */
 NODISCARD err_t svc_runs_wait(struct ctx *c, const int64_t *ids, size_t n, int64_t deadline_ms,

@@ -181,9 +181,10 @@ static inline bool sim_upkeep_once(struct sim *s, err_t (*step)(struct ctx *c, i
 
 static inline void sim_upkeep(struct sim *s)
 {
-    static err_t (*const steps[])(struct ctx *, int64_t *) = { svc_timers_fire, svc_leases_sweep,
-                                                               svc_workers_evict, svc_log_relay,
-                                                               svc_log_retain };
+    static err_t (*const steps[])(struct ctx *,
+                                  int64_t *) = { svc_timers_fire,   svc_wakes_run, svc_leases_sweep,
+                                                 svc_workers_evict, svc_log_relay, svc_lanes_sweep,
+                                                 svc_debounce_fire, svc_cron_fire, svc_log_retain };
 
     for (size_t i = 0; i < COUNT_OF(steps); i++) {
         while (sim_upkeep_once(s, steps[i]))

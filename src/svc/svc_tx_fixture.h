@@ -156,7 +156,10 @@ static inline int tx_setup(void **state)
     f->app = (struct app){ .db_kind = tx_pg_url ? DB_PG : DB_SQLITE,
                            .registry = registry_cache_new(),
                            .access = access_cache_new(),
-                           .worker_ttl_ms = 90000 };
+                           .worker_ttl_ms = 90000,
+                           .push_timeout_ms = 10000,
+                           .push_stale_ms = 120000,
+                           .breaker_open_ms = 60000 };
     tx_schema(f);
     tx_side_open(f, &f->w, true);
     tx_side_open(f, &f->r, false);

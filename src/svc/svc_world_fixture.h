@@ -134,7 +134,10 @@ static inline void sim_start(struct sim *s, bool fresh)
                            .lease_claim_ms = 30000,
                            .grace_ms = 30000,
                            .poll_hold_ms = 20000,
-                           .worker_ttl_ms = 90000 };
+                           .worker_ttl_ms = 90000,
+                           .push_timeout_ms = 10000,
+                           .push_stale_ms = 120000,
+                           .breaker_open_ms = 60000 };
     s->c = (struct ctx){ .arena = &s->arena, .app = &s->app, .clock = &s->clock };
     if (db_open(&s->c, &o, &s->db) != ERR_OK)
         fail_msg("%s", s->c.err.text);

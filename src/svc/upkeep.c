@@ -1,7 +1,7 @@
 /* Timers, leases and workers: what happens because time passes. */
 #include "svc/upkeep.h"
 
-#include "engine/run.h"
+#include "engine/operator.h"
 #include "engine/step.h"
 #include "store/queue.h"
 #include "store/runs.h"
@@ -9,8 +9,12 @@
 #include "store/timers.h"
 #include "store/workers.h"
 #include "svc/app.h"
+#include "svc/audit.h"
+#include "svc/children.h"
+#include "svc/flow.h"
 #include "svc/messages.h"
 #include "svc/moves.h"
+#include "svc/waits.h"
 
 #define LEASES_EVERY_MS 2000
 #define WORKERS_EVERY_MS 5000
@@ -46,6 +50,12 @@ static err_t timer_act(struct ctx *c, const struct timer *t, struct run *run, st
     case TIMER_GRACE:
         TRY(run_grace_over(c, run, job, &move));
         break;
+    case TIMER_WAIT:
+        TRY(wait_timed_out(c, run, job, t->step, &move));
+        break;
+    case TIMER_CHILD:
+        TRY(child_timed_out(c, run, job, t->step, &move));
+        break;
     }
     return run_moved(c, run, job, &move, STR_NULL);
 }
@@ -63,7 +73,12 @@ static err_t timer_fire(struct ctx *c, const struct timer *t)
     TRY(store_queue_get(c, t->run_id, &job, &open));
     if (!open || !run_timer_wanted(&job, t))
         return ERR_OK;
+    audit_told(c, &job);
     TRY(store_run_get(c, t->run_id, &run));
+    if (run_held(&run)) /* the end of a sleep is noted, but only a resume goes on */
+        return t->kind == TIMER_SLEEP ? sleep_over(c, &run, t->step) : ERR_OK;
+    if (t->kind != TIMER_RETRY && t->kind != TIMER_GRACE && !run_waits_for(&run, &job, t->step))
+        return ERR_OK;
     return timer_act(c, t, &run, &job);
 }
 
@@ -132,7 +147,12 @@ err_t svc_workers_evict(struct ctx *c, int64_t *next_due)
     for (size_t i = 0; i < n; i++) {
         bool gone = false;
 
+        bool more = false;
+
         c->env = stale[i].env;
+        TRY(flow_worker_gone(c, stale[i].key, &more));
+        if (more)
+            continue; /* the rest in the next slice */
         TRY(store_worker_evict(c, stale[i].key, before, &gone));
         if (gone)
             TRY(message_entity(c, TOPIC_WORKER_DISCONNECTED, stale[i].id));

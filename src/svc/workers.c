@@ -8,9 +8,11 @@
 #include "store/runs.h"
 #include "store/workers.h"
 #include "svc/app.h"
+#include "svc/flow.h"
 #include "svc/holder.h"
 #include "svc/messages.h"
 #include "svc/moves.h"
+#include "txn/txn.h"
 
 #define WORKER_ID_MAX 256
 #define MAX_JOBS_DEFAULT 10
@@ -46,6 +48,16 @@ static err_t functions_check(struct ctx *c, str_t functions)
     return n > 0 ? ERR_OK : err_set(c, ERR_INVALID, "function_ids is empty");
 }
 
+/* It may serve other functions now, so its actors may go elsewhere. */
+static err_t unbind(struct ctx *c, int64_t worker)
+{
+    bool more = true;
+
+    while (more)
+        TRY(flow_worker_gone(c, worker, &more));
+    return ERR_OK;
+}
+
 err_t svc_worker_register(struct ctx *c, const struct worker *in)
 {
     struct worker w = *in, before = { 0 };
@@ -68,6 +80,10 @@ err_t svc_worker_register(struct ctx *c, const struct worker *in)
     w.registered_at = known ? before.registered_at : c->now_ms;
     w.last_seen = c->now_ms;
     TRY(store_worker_put(c, &w));
+    if (known && before.session != 0 && before.session != w.session)
+        signal_add(c, SIG_WORKER, w.key); /* a stream that is replaced */
+    if (known && !str_eq(before.functions, w.functions))
+        TRY(unbind(c, w.key));
     if (!known)
         TRY(message_entity(c, TOPIC_WORKER_CONNECTED, w.id));
     return ERR_OK;
@@ -117,7 +133,11 @@ static err_t job_renew(struct ctx *c, struct job *job, bool revive)
     if (revive) {
         struct run run = { .id = job->run_id, .fn = job->fn, .status = job_run_status(job) };
         struct run_move move = { 0 };
+        bool back = true;
 
+        TRY(flow_regain(c, job, &back));
+        if (!back)
+            return ERR_OK;
         TRY(run_revive(c, &run, job, until, &move));
         return run_moved_light(c, &run, job, &move);
     }
@@ -128,7 +148,19 @@ static err_t job_renew(struct ctx *c, struct job *job, bool revive)
     return store_queue_put(c, job);
 }
 
-static err_t listed_renew(struct ctx *c, int64_t worker, str_t job_id)
+/* Which segment a sign of life is about; false: none that there ever was. */
+static bool beat_read(const struct beat *b, int64_t *run_id, struct fence_claim *f)
+{
+    f->seq = b->fence.execution_seq;
+    f->token = b->fence.token.n > 0 ? lease_token_parse(b->fence.token) : 0;
+    if (b->job_id.n > 0)
+        return job_id_parse(b->job_id, run_id, &f->job_seq);
+    f->job_seq = f->seq;
+    return id_parse(ID_RUN, b->run_id, run_id);
+}
+
+static err_t listed_renew(struct ctx *c, int64_t worker, const struct beat *b,
+                          enum lease_state *out)
 {
     struct fence_claim f = { .worker = worker };
     struct job job = { 0 };
@@ -136,32 +168,63 @@ static err_t listed_renew(struct ctx *c, int64_t worker, str_t job_id)
     bool open = false;
     enum fence_verdict v;
 
-    if (!job_id_parse(job_id, &run_id, &f.job_seq))
+    *out = LEASE_UNKNOWN;
+    if (!beat_read(b, &run_id, &f))
         return ERR_OK;
     TRY(store_queue_get(c, run_id, &job, &open));
     if (!open)
         return ERR_OK;
     v = fence_check(&f, &job, JOB_OPEN);
+    *out = LEASE_STALE;
     if (v != FENCE_CURRENT && v != FENCE_REVIVE)
         return ERR_OK;
+    *out = LEASE_REFRESHED;
     return job_renew(c, &job, v == FENCE_REVIVE);
+}
+
+/* Without a list: all that it holds. */
+static err_t held_renew(struct ctx *c, const struct worker *w)
+{
+    struct job *held = NULL;
+    size_t n = 0;
+
+    TRY(store_queue_held(c, w->key, w->max_jobs, &held, &n));
+    for (size_t i = 0; i < n; i++)
+        TRY(job_renew(c, &held[i], false));
+    return ERR_OK;
+}
+
+static err_t worker_beats(struct ctx *c, const struct worker *w)
+{
+    return worker_seen_due(c, w) ? store_worker_seen(c, w->key, c->now_ms) : ERR_OK;
 }
 
 err_t svc_worker_heartbeat(struct ctx *c, str_t worker_id, int64_t active_jobs, const str_t *jobs,
                            size_t jobs_n, bool has_jobs)
 {
     struct worker w = { 0 };
-    struct job *held = NULL;
-    size_t n = 0;
 
     TRY(worker_require(c, worker_id, &w));
-    for (size_t i = 0; has_jobs && i < jobs_n; i++)
-        TRY(listed_renew(c, w.key, jobs[i]));
+    for (size_t i = 0; has_jobs && i < jobs_n; i++) {
+        struct beat b = { .job_id = jobs[i] };
+        enum lease_state state;
+
+        TRY(listed_renew(c, w.key, &b, &state));
+    }
     if (!has_jobs && active_jobs > 0)
-        TRY(store_queue_held(c, w.key, w.max_jobs, &held, &n));
+        TRY(held_renew(c, &w));
+    return worker_beats(c, &w);
+}
+
+err_t svc_worker_refresh(struct ctx *c, str_t worker_id, int64_t active_jobs,
+                         const struct beat *jobs, size_t n, enum lease_state *states)
+{
+    struct worker w = { 0 };
+
+    TRY(worker_require(c, worker_id, &w));
     for (size_t i = 0; i < n; i++)
-        TRY(job_renew(c, &held[i], false));
-    if (worker_seen_due(c, &w))
-        TRY(store_worker_seen(c, w.key, c->now_ms));
-    return ERR_OK;
+        TRY(listed_renew(c, w.key, &jobs[i], &states[i]));
+    if (n == 0 && active_jobs > 0)
+        TRY(held_renew(c, &w));
+    return worker_beats(c, &w);
 }

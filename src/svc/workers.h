@@ -12,13 +12,21 @@ struct fence {
     int64_t execution_seq; /* 0: none given (seed form) */
     str_t token;           /* empty: none given */
 };
-struct beat {
-    str_t job_id;
-};
 /* WRITE. Renews the leases of the listed jobs that the worker holds; without a list and with
  * active_jobs > 0 all of its leases. ERR_NOT_FOUND "worker not registered". */
 NODISCARD err_t svc_worker_heartbeat(struct ctx *c, str_t worker_id, int64_t active_jobs,
                                      const str_t *jobs, size_t jobs_n, bool has_jobs);
+
+/* Numbers are those of the protobuf contract. */
+enum lease_state { LEASE_REFRESHED = 1, LEASE_STALE, LEASE_UNKNOWN };
+struct beat {
+    str_t job_id; /* or empty: run_id names the job */
+    str_t run_id;
+    struct fence fence;
+};
+/* The same for the jobs of a stream, by job id or fence; states gets one answer a job. */
+NODISCARD err_t svc_worker_refresh(struct ctx *c, str_t worker_id, int64_t active_jobs,
+                                   const struct beat *jobs, size_t n, enum lease_state *states);
 
 struct claim {
     struct job job;
@@ -37,7 +45,7 @@ struct assignment {
     struct claim claim;
     str_t function_id;
     struct event event;
-    struct step *steps; /* completed ones, in sequence order */
+    struct step *steps; /* completed ones, in sequence order, and failed invokes if it can tell */
     size_t steps_n;
     int64_t step_base;
 };
@@ -54,6 +62,8 @@ str_t job_id_text(struct arena *a, int64_t run_id, int64_t execution_seq);
 bool job_id_parse(str_t s, int64_t *run_id, int64_t *execution_seq);
 /* Lease tokens as text. */
 str_t lease_token_text(struct arena *a, int64_t token);
+/* -1 for a text that no lease has. */
+int64_t lease_token_parse(str_t s);
 
 /* WRITE. ERR_STALE_EXECUTION, ERR_RUN_NOT_RUNNING. */
 NODISCARD err_t svc_job_ack(struct ctx *c, str_t worker_id, str_t job_id, struct fence fence);
@@ -76,12 +86,16 @@ struct report {
     str_t output; /* completed: JSON; empty is null */
     str_t error;  /* failed: JSON object {message, code, ...} */
     bool retryable;
-    str_t yield_type; /* yielded: "sleep", "wait_for_event", ... */
-    str_t yield_step_id;
-    int64_t yield_until_ms;
+    /* yielded: sleep, wait_for_event, invoke_function or invoke_function_async */
+    str_t yield_type, yield_step_id;
+    int64_t yield_until_ms;   /* end of a sleep, or deadline of a wait if it is known as a time */
+    int64_t yield_timeout_ms; /* of a wait or an invoke; 0: the default */
+    str_t yield_event, yield_match;
+    str_t yield_match_value; /* JSON or empty */
+    str_t yield_function;
+    str_t yield_input; /* JSON or empty */
 };
 /* WRITE. Spec engine-pull section 6: steps become durable, then the run moves. ERR_INVALID,
- * ERR_NOT_FOUND "worker not registered", ERR_STALE_EXECUTION, ERR_RUN_NOT_RUNNING;
- * ERR_UNIMPLEMENTED for yields of a later release. */
+ * ERR_NOT_FOUND "worker not registered", ERR_STALE_EXECUTION, ERR_RUN_NOT_RUNNING. */
 NODISCARD err_t svc_job_report(struct ctx *c, str_t worker_id, str_t job_id,
                                const struct report *in);

@@ -48,7 +48,7 @@ test('content types, methods and paths', async () => {
   assert.equal((await s.rest('GET', '/no/such/thing')).status, 404);
   assert.equal((await s.rpc('NoSuchMethod')).status, 404);
   assert.equal((await fetch(`${s.url}/ironflow.v1.IronflowService/Trigger`)).status, 405);
-  const later = await s.rpc('ResumeRun', { run_id: 'x' });
+  const later = await s.rpc('PubSubService/Publish', { topic: 'x' });
   assert.equal(later.status, 501);
   assert.equal(later.body.code, 'unimplemented');
 });

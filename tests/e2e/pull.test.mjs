@@ -260,20 +260,6 @@ test('a sleep in the past wakes at once; a repeated yield keeps the first deadli
   assert.equal((await s.getRun(id)).status, 'completed');
 });
 
-test('yields of the next release are refused clearly and change nothing', async () => {
-  const f = await setup();
-  const id = await f.emit();
-  const job = await take(f);
-  for (const y of [{ type: 'wait_for_event', event_filter: { event: 'x', timeout: '1h' } },
-    { type: 'invoke_function', function_id: 'y' }, { type: 'invoke_function_async', function_id: 'y' }]) {
-    const answer = await f.w.update(job, { status: 'yielded', yield: { step_id: `${id}:w:0`, ...y } });
-    assert.equal(answer.status, 501, answer.text);
-    assert.equal(answer.body.code, 'unimplemented');
-  }
-  assert.equal((await f.w.update(job, { status: 'yielded', yield: { step_id: 'x', type: 'nonsense' } })).status, 400);
-  assert.equal((await f.w.update(job, { status: 'dancing' })).status, 400);
-  assert.equal((await f.w.update(job, { status: 'completed' })).status, 200);
-});
 
 test('D94 D106 a repeated final report is answered 200 and changes nothing', async () => {
   const f = await setup({ retry: { maxAttempts: 2, initialDelayMs: 60000 } });

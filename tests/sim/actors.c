@@ -9,10 +9,10 @@
 enum { OPEN_RUNS_MAX = 40, OPS_MAX = 40 };
 
 static const str_t fn_ids[SIM_FNS] = {
-    { "sim-a", 5 }, { "sim-b", 5 }, { "sim-any", 7 }, { "sim-c", 5 }
+    { "sim-a", 5 }, { "sim-b", 5 }, { "sim-any", 7 }, { "sim-c", 5 }, { "sim-d", 5 }
 };
 static const str_t fn_events[SIM_FNS] = {
-    { "sim.a", 5 }, { "sim.b", 5 }, { "sim.*", 5 }, { "sim.c.>", 7 }
+    { "sim.a", 5 }, { "sim.b", 5 }, { "sim.*", 5 }, { "sim.c.>", 7 }, { "sim.d", 5 }
 };
 /* By function and variant; a registration changes the variant. */
 static const struct retry_policy policies[SIM_FNS][2] = {
@@ -20,10 +20,16 @@ static const struct retry_policy policies[SIM_FNS][2] = {
     { { 1, 1000, 300000, 2.0 }, { 2, 5000, 300000, 1.0 } },
     { { 5, 100, 700, 2.0 }, { 5, 200, 90000, 10.0 } },
     { { 4, 30000, 60000, 1.5 }, { 4, 2000, 2500, 2.0 } },
+    { { 2, 1000, 60000, 2.0 }, { 2, 1000, 60000, 2.0 } },
 };
-static const str_t names[] = {
-    { "sim.a", 5 }, { "sim.b", 5 }, { "sim.c.x", 7 }, { "sim.c.y.z", 9 }, { "other", 5 }
-};
+/* The same: limits of concurrency by the lane in the data, and who has actors. */
+const int64_t sim_limits[SIM_FNS][2] = { { 2, 3 }, { 0, 0 }, { 0, 4 }, { 2, 1 }, { 0, 0 } };
+static const bool actors[SIM_FNS] = { false, false, false, true, false };
+static const str_t names[] = { { "sim.d", 5 },     { "sim.a", 5 }, { "sim.b", 5 }, { "sim.c.x", 7 },
+                               { "sim.c.y.z", 9 }, { "other", 5 }, { "wake", 4 },  { "wake", 4 },
+                               { "wake", 4 },      { "stop", 4 } };
+/* By function: what cancels its runs. */
+static const bool stops[SIM_FNS] = { false, true, false, true, false };
 
 static struct op *op_of(struct ctx *c)
 {
@@ -46,13 +52,25 @@ static err_t run_register(struct ctx *c)
                                      .initial_delay_ms = p->initial_delay_ms,
                                      .backoff_factor = p->backoff_factor,
                                      .max_delay_ms = p->max_delay_ms };
-    struct pb_trigger trigger = { .event = fn_events[op->fn] };
+    struct pb_trigger triggers[] = { { .event = fn_events[op->fn] }, { .cron = S("0 * * * * *") } };
+    struct pb_debounce_config burst = { .period_ms = op->variant ? 3000 : 2000,
+                                        .max_wait_ms = op->variant ? 0 : 9000,
+                                        .key = S("lane") };
+    struct pb_cancel_on_spec cancel = { .event = S("stop"), .match = S("data.s") };
+    struct pb_concurrency_config limit = { .limit = (int32_t)sim_limits[op->fn][op->variant],
+                                           .key = S("lane") };
     struct pb_register_function_request in = {
         .id = fn_ids[op->fn],
-        .triggers = &trigger,
-        .triggers_n = 1,
+        .triggers = triggers,
+        .triggers_n = op->fn == SIM_HELD ? 2 : 1,
+        .debounce = op->fn == SIM_HELD ? &burst : NULL,
         .retry = &retry,
         .preferred_mode = MODE_PULL,
+        .cancel_on = &cancel,
+        .cancel_on_n = stops[op->fn] ? 1 : 0,
+        .concurrency = limit.limit > 0 ? &limit : NULL,
+        .actor_key = actors[op->fn] ? S("data.actor") : STR_NULL,
+        .recording = (op->fn & 1) == 0,
     };
     struct function out = { 0 };
     bool created;
@@ -171,18 +189,19 @@ static int64_t choose_key(struct sim *s, bool fresh)
 
 static void add_emit(struct sim *s, struct op *op, int64_t key)
 {
-    struct m_emit *m = NEW(&s->keep, struct m_emit);
+    struct m_emit *m = model_mark(s);
     size_t i = op->n++;
 
-    vec_push(&s->emits, m);
-    m->mark = (int64_t)s->emits.n;
     m->key = key;
     op->marks[i] = m->mark;
     op->keys[i] = key;
     op->emits[i] = (struct emit){
         .name = names[pick(s, COUNT_OF(names))],
-        .data = str_printf(&op->arena, "{\"mark\":%lld,\"pad\":\"%0*d\"}", (long long)m->mark,
-                           (int)pick(s, 200) + 1, 0),
+        .data = str_printf(
+            &op->arena,
+            "{\"mark\":%lld,\"k\":%d,\"s\":%d,\"lane\":%d,\"actor\":\"a%d\",\"pad\":\"%0*d\"}",
+            (long long)m->mark, (int)pick(s, 3), (int)pick(s, 12), (int)pick(s, 2), (int)pick(s, 3),
+            (int)pick(s, 200) + 1, 0),
         .source = S("api"),
     };
     if (key != 0)
@@ -316,14 +335,16 @@ static void operator_step(struct sim *s)
 {
     int64_t roll = pick(s, 100);
 
-    if (roll < 45)
+    if (roll < 25)
         cancel(s);
+    else if (roll < 60)
+        intervene(s);
     else if (roll < 75)
         wait_for_runs(s);
     else if (roll < 85)
         fn_register(s, (int)pick(s, SIM_FNS));
     else
-        fn_status(s, (int)pick(s, SIM_FNS), chance(s, 30) ? FN_PAUSED : FN_ACTIVE);
+        fn_status(s, (int)pick(s, SIM_HELD), chance(s, 30) ? FN_PAUSED : FN_ACTIVE);
 }
 
 static void emitter_step(struct sim *s)
@@ -352,7 +373,9 @@ void actor_step(struct sim *s)
         roll = 99;
     if (s->draining)
         roll = 20 + pick(s, 70);
-    if (roll < 14)
+    if (s->draining && chance(s, 10))
+        intervene(s);
+    else if (roll < 14)
         emitter_step(s);
     else if (roll < 85)
         worker_step(s, &s->workers[pick(s, SIM_WORKERS)]);
@@ -414,7 +437,8 @@ void op_reply(struct sim *s, struct op *op)
 {
     static const char *const words[] = { "register", "status", "emit",   "invoke",  "batch",
                                          "spoil",    "worker", "poll",   "release", "ack",
-                                         "report",   "beat",   "cancel", "wait" };
+                                         "report",   "beat",   "cancel", "wait",    "pause",
+                                         "resume",   "change" };
 
     note(s, "call %lld %s: %d" STR_FMT " " STR_FMT, (long long)op->no, words[op->kind],
          (int)op->call.result, STR_ARG(op->job_id), STR_ARG(op->worker_id));
@@ -438,6 +462,11 @@ void op_reply(struct sim *s, struct op *op)
     case OP_WAIT:
         wait_reply(s, op);
         break;
+    case OP_PAUSE:
+    case OP_RESUME:
+    case OP_CHANGE:
+        operator_reply(s, op);
+        break;
     case OP_WORKER:
     case OP_POLL:
     case OP_RELEASE:
@@ -452,5 +481,8 @@ void op_reply(struct sim *s, struct op *op)
 void op_unknown(struct sim *s, struct op *op)
 {
     note(s, "call %lld: no answer", (long long)op->no);
-    worker_unknown(s, op);
+    if (op->kind == OP_PAUSE || op->kind == OP_RESUME || op->kind == OP_CHANGE)
+        operator_unknown(s, op);
+    else
+        worker_unknown(s, op);
 }

@@ -20,14 +20,14 @@ static void idle_job(struct sim *s, const struct db_rows *r)
     if (db_int(r, 4) < run->seq_max)
         violation(s, "run " STR_FMT ": its fence fell to %lld", STR_ARG(text),
                   (long long)db_int(r, 4));
-    run->ready_at = state == JOB_READY ? db_int(r, 2) : 0;
+    run->ready_at = state == JOB_READY && db_int(r, 5) == 0 ? db_int(r, 2) : 0;
     run->ready_seq = db_int(r, 4);
     if (now <= s->late_until)
         return;
     if (state == JOB_CLAIMED && db_int(r, 3) <= now - SWEEP_MS - 1)
         violation(s, "run " STR_FMT ": its lease ran out %lld ms ago", STR_ARG(text),
                   (long long)(now - db_int(r, 3)));
-    if (state == JOB_PARKED && db_int(r, 2) <= now)
+    if (state == JOB_PARKED && db_int(r, 2) <= now && db_int(r, 6) != PAUSE_INJECTION)
         violation(s, "run " STR_FMT " should be awake for %lld ms", STR_ARG(text),
                   (long long)(now - db_int(r, 2)));
 }
@@ -36,13 +36,18 @@ static void idle_job(struct sim *s, const struct db_rows *r)
 static void idle_polls(struct sim *s, int64_t ready)
 {
     static const struct sql q = { "SELECT count(*) FROM queue WHERE worker = $1 AND state = 1" };
+    static const struct sql mine = { "SELECT count(*) FROM queue WHERE bound = $1 AND state = 0" };
 
-    for (size_t i = 0; i < s->ops.n && ready > 0; i++) {
+    for (size_t i = 0; i < s->ops.n; i++) {
         const struct op *op = s->ops.items[i];
+        int64_t worker;
 
         if (op->kind != OP_POLL)
             continue;
-        if (rows_number(s, &q, ARGS(DB_INT(store_worker_key(&s->c, op->worker_id)))) < SIM_HOLDS)
+        worker = store_worker_key(&s->c, op->worker_id);
+        if (ready == 0 && rows_number(s, &mine, ARGS(DB_INT(worker))) == 0)
+            continue;
+        if (rows_number(s, &q, ARGS(DB_INT(worker))) < SIM_HOLDS)
             violation(s, "poll %lld of " STR_FMT " waits while %lld runs are ready",
                       (long long)op->no, STR_ARG(op->worker_id), (long long)ready);
     }
@@ -67,8 +72,9 @@ static void idle_waits(struct sim *s)
 
 void check_idle(struct sim *s)
 {
-    static const struct sql q = { "SELECT run_id, state, ready_at, lease_until, execution_seq "
-                                  "FROM queue" };
+    static const struct sql q = { "SELECT q.run_id, q.state, q.ready_at, q.lease_until, "
+                                  "q.execution_seq, q.bound, r.pause_reason FROM queue q "
+                                  "JOIN runs r ON r.id = q.run_id" };
     static const struct sql timers = { "SELECT count(*) FROM timers WHERE due <= $1" };
     int64_t n = 0, ready = 0;
     struct db_rows r;
@@ -78,7 +84,7 @@ void check_idle(struct sim *s)
     if (rows_open(s, &q, ARGS_NONE, &r)) {
         for (; db_row(&r) && !s->failed; n++) {
             idle_job(s, &r);
-            ready += db_int(&r, 1) == JOB_READY;
+            ready += db_int(&r, 1) == JOB_READY && db_int(&r, 5) == 0;
         }
         rows_close(s, &r);
     }
@@ -88,6 +94,9 @@ void check_idle(struct sim *s)
         rows_number(s, &timers, ARGS(DB_INT(s->clock.virtual_ms))) > 0)
         violation(s, "a timer is due and nobody fires it");
     idle_polls(s, ready);
+    check_waits(s);
+    check_flow(s);
+    check_operators(s);
     read_end(s);
     idle_waits(s);
 }
@@ -105,7 +114,7 @@ static uint64_t mix(uint64_t h, uint64_t v)
 static void all_events(struct sim *s)
 {
     static const struct sql q = { "SELECT id, data, idempotency_key FROM events "
-                                  "WHERE source <> 'system' ORDER BY id" };
+                                  "WHERE source NOT IN ('system', 'cron') ORDER BY id" };
     struct db_rows r;
 
     if (!rows_open(s, &q, ARGS_NONE, &r))
@@ -120,6 +129,8 @@ static void all_events(struct sim *s)
         }
         if (m->spoiled)
             violation(s, "mark %lld: something of a failed call is there", (long long)mark);
+        if (m->by && m->by->resumed)
+            continue; /* a child that failed has a successor */
         if (m->seen == s->scans || (m->acked && m->event_id != id))
             violation(s, "mark %lld has two events", (long long)mark);
         m->seen = s->scans;
@@ -191,7 +202,8 @@ static void all_runs(struct sim *s, struct map *hashes)
 static void all_steps(struct sim *s, const struct map *hashes)
 {
     static const struct sql q = {
-        "SELECT run_id, step_id, status, output, error, sequence, attempt, ended_at, wake_at, type "
+        "SELECT run_id, step_id, status, CASE WHEN event_ref IS NULL THEN output "
+        "ELSE 'event ' || event_ref END, error, sequence, attempt, ended_at, wake_at, type "
         "FROM steps ORDER BY id"
     };
     struct db_rows r;
@@ -252,9 +264,11 @@ static const struct {
     { "runs whose status is not that of their job",
       { "SELECT count(*) FROM queue q JOIN runs r ON r.id = q.run_id WHERE r.status <> CASE "
         "q.state "
-        "WHEN 0 THEN 7 WHEN 1 THEN 2 ELSE CASE q.reported WHEN 3 THEN 6 ELSE 8 END END" } },
+        "WHEN 1 THEN 2 WHEN 2 THEN CASE WHEN q.reported IN (3, 4) OR r.pause_reason = 3 THEN 6 "
+        "ELSE 8 END ELSE CASE WHEN (q.watch & 16) <> 0 THEN 2 ELSE 7 END END" } },
     { "parked jobs without a timer",
-      { "SELECT count(*) FROM queue q WHERE q.state = 2 AND NOT EXISTS (SELECT 1 FROM timers t "
+      { "SELECT count(*) FROM queue q JOIN runs r ON r.id = q.run_id WHERE q.state = 2 "
+        "AND r.pause_reason <> 3 AND NOT EXISTS (SELECT 1 FROM timers t "
         "WHERE t.run_id = q.run_id AND t.execution_seq = q.execution_seq "
         "AND t.due = q.ready_at)" } },
     { "open steps of ended runs",
@@ -322,6 +336,9 @@ void check_end(struct sim *s)
         return;
     if (s->open_runs != 0)
         violation(s, "%lld runs did not end", (long long)s->open_runs);
+    check_flow_end(s);
+    check_trails(s);
+    check_waits_end(s);
     if (rows_number(s, &timers, ARGS_NONE) != 0)
         violation(s, "a timer is left behind");
     if (rows_number(s, &sleeping, ARGS_NONE) != 0)

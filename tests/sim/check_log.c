@@ -35,7 +35,7 @@ static bool status_fits(enum run_topic t, enum run_status status)
     case TOPIC_RUN_UPDATED:
         return status == RUN_RUNNING || status == RUN_WAITING || status == RUN_PAUSED;
     case TOPIC_RUN_RESUMED:
-        return false;
+        return status == RUN_RUNNING;
     case TOPIC_RUN_COMPLETED:
         return status == RUN_COMPLETED;
     case TOPIC_RUN_FAILED:
@@ -59,6 +59,11 @@ static void see_run(struct sim *s, const struct record *rec)
     if ((t == TOPIC_RUN_CREATED) == r->created)
         violation(s, "run " STR_FMT ": message " STR_FMT " out of order", STR_ARG(id),
                   STR_ARG(word));
+    if (t == TOPIC_RUN_RESUMED && r->status == RUN_FAILED) {
+        r->ended = false;
+        r->hashed = false;
+        s->open_runs++;
+    }
     if (r->ended)
         violation(s, "run " STR_FMT ": message " STR_FMT " after its end", STR_ARG(id),
                   STR_ARG(word));
@@ -73,6 +78,7 @@ static void see_run(struct sim *s, const struct record *rec)
                   (int)r->status);
     }
     r->status = status;
+    r->held = status == RUN_PAUSED && rec->pause_reason == PAUSE_INJECTION;
     r->runnings += status == RUN_RUNNING;
     if (sm_final(&run_sm, (int)status)) {
         r->ended = true;
@@ -85,22 +91,23 @@ static void see_step(struct sim *s, const struct record *rec)
     struct m_run *r = model_run(s, rec->run);
     struct m_step_row *row = map_get(&s->step_rows, (uint64_t)rec->id);
     enum step_topic t = (enum step_topic)rec->topic;
+    bool changed = t == TOPIC_STEP_PATCHED || t == TOPIC_STEP_INJECTED;
     str_t id = run_text(s, r->id), word = step_topic_word(t);
 
-    if (!r->created || r->ended)
+    if (!r->created || (r->ended && !(changed && r->status == RUN_FAILED)))
         violation(s, "run " STR_FMT ": a step message %s", STR_ARG(id),
                   r->ended ? "after its end" : "before its creation");
     if ((t == TOPIC_STEP_CREATED) != (row == NULL))
         violation(s, "run " STR_FMT ": step message " STR_FMT " out of order", STR_ARG(id),
                   STR_ARG(word));
-    if (row && row->completed)
+    if (row && row->completed && !changed && !r->rerun)
         violation(s, "run " STR_FMT ": step message " STR_FMT " after completed", STR_ARG(id),
                   STR_ARG(word));
     if (!row) {
         row = NEW(&s->keep, struct m_step_row);
         (void)map_put(&s->step_rows, (uint64_t)rec->id, row);
     }
-    if (t == TOPIC_STEP_COMPLETED)
+    if (t == TOPIC_STEP_COMPLETED || changed)
         row->completed = true;
 }
 

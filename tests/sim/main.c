@@ -49,12 +49,15 @@ static int one(uint64_t seed, uint64_t *digest)
     }
     printf("seed %llu: %lld runs, acknowledged %lld emits %lld acks %lld progress %lld finals %lld "
            "cancels %lld steps, %lld unanswered, %lld crashes %lld restarts %lld faults, "
-           "%lld commits, "
+           "%lld commits, %lld woken %lld late %lld children %lld stopped, "
+           "%lld pauses %lld resumes %lld changes %lld trails, "
            "%lld messages, digest %016llx\n",
            (unsigned long long)seed, (long long)t.runs, (long long)t.emits, (long long)t.acks,
            (long long)t.progress, (long long)t.finals, (long long)t.cancels,
            (long long)t.steps_frozen, (long long)t.unknown, (long long)t.crashes,
-           (long long)t.restarts, (long long)t.faults, (long long)t.commits, (long long)t.messages,
+           (long long)t.restarts, (long long)t.faults, (long long)t.commits, (long long)t.woken,
+           (long long)t.late, (long long)t.children, (long long)t.stopped, (long long)t.pauses,
+           (long long)t.resumes, (long long)t.changes, (long long)t.trails, (long long)t.messages,
            (unsigned long long)t.digest);
     *digest = t.digest;
     return 0;

@@ -2,6 +2,7 @@
  * against the model and against the rows that it claims to have written. */
 #include "codec/json.h"
 #include "engine/sm.h"
+#include "engine/step.h"
 #include "sim.h"
 
 struct m_run *model_run(struct sim *s, int64_t id)
@@ -18,6 +19,15 @@ struct m_run *model_run(struct sim *s, int64_t id)
     (void)map_put(&s->runs, (uint64_t)id, r);
     vec_push(&s->order, r);
     return r;
+}
+
+struct m_emit *model_mark(struct sim *s)
+{
+    struct m_emit *m = NEW(&s->keep, struct m_emit);
+
+    vec_push(&s->emits, m);
+    m->mark = (int64_t)s->emits.n;
+    return m;
 }
 
 struct m_step *model_step(struct sim *s, struct m_run *r, str_t step_id)
@@ -39,10 +49,10 @@ void model_freeze(struct sim *s, struct m_run *r, str_t step_id, str_t output)
 {
     struct m_step *m = model_step(s, r, step_id);
 
-    if (m->frozen && !str_eq(m->output, output))
+    if (m->frozen && !str_eq(m->output, output) && !run_operated(s, r))
         violation(s, "step " STR_FMT " changed from " STR_FMT " to " STR_FMT, STR_ARG(step_id),
                   STR_ARG(m->output), STR_ARG(output));
-    if (m->frozen)
+    if (m->frozen && str_eq(m->output, output))
         return;
     m->frozen = true;
     m->output = str_dup(&s->keep, output);
@@ -58,6 +68,7 @@ struct facts {
     int64_t run_seq;
     str_t output, error, cause;
     int64_t state, ready_at, lease_until, seq, acked, reported;
+    bool laned; /* passes lanes */
 };
 
 static void facts_read(struct sim *s, int64_t run_id, struct facts *out)
@@ -66,7 +77,7 @@ static void facts_read(struct sim *s, int64_t run_id, struct facts *out)
         "SELECT status, output, error, execution_seq, cancellation_cause FROM runs WHERE id = $1"
     };
     static const struct sql q_job = { "SELECT state, ready_at, lease_until, execution_seq, acked, "
-                                      "reported FROM queue WHERE run_id = $1" };
+                                      "reported, lane + actor FROM queue q WHERE run_id = $1" };
     struct db_rows r;
 
     *out = (struct facts){ 0 };
@@ -91,6 +102,7 @@ static void facts_read(struct sim *s, int64_t run_id, struct facts *out)
         out->seq = db_int(&r, 3);
         out->acked = db_int(&r, 4);
         out->reported = db_int(&r, 5);
+        out->laned = db_int(&r, 6) != 0;
     }
     rows_close(s, &r);
     if (!out->run)
@@ -106,7 +118,9 @@ struct step_facts {
 
 static struct step_facts step_read(struct sim *s, int64_t run_id, str_t step_id)
 {
-    static const struct sql q = { "SELECT status, output, wake_at FROM steps WHERE run_id = $1 "
+    static const struct sql q = { "SELECT status, CASE WHEN event_ref IS NULL THEN output "
+                                  "ELSE 'event ' || event_ref END, wake_at "
+                                  "FROM steps WHERE run_id = $1 "
                                   "AND step_id = $2" };
     struct step_facts f = { 0 };
     struct db_rows r;
@@ -157,6 +171,8 @@ static uint32_t starts(str_t name)
         return 1u << 0 | 1u << 2;
     if (str_eq(name, S("sim.b")))
         return 1u << 1 | 1u << 2;
+    if (str_eq(name, S("sim.d"))) /* and function 4, later */
+        return 1u << 2;
     return str_starts(name, S("sim.c.")) ? 1u << 3 : 0;
 }
 
@@ -222,8 +238,10 @@ void model_emitted(struct sim *s, const struct op *op, size_t i)
     if (!read_begin(s))
         return;
     mark = stored_mark(s, e->event_id);
-    if (mark == op->marks[i])
+    if (mark == op->marks[i]) {
         check_started(s, op, i);
+        check_woken(s, op, i);
+    }
     read_end(s);
     if (mark < 1 || mark > (int64_t)s->emits.n) {
         violation(s, "an acknowledged event is not there");
@@ -252,14 +270,17 @@ static void check_handed_steps(struct sim *s, const struct m_run *r, const struc
 
         while (i < a->steps_n && !str_eq(a->steps[i].step_id, m->id))
             i++;
-        if (m->frozen && i == a->steps_n)
+        if (m->frozen && i == a->steps_n && !run_operated(s, r))
             violation(s, "step " STR_FMT " was acknowledged and is handed out as not completed",
                       STR_ARG(m->id));
     }
     for (size_t i = 0; i < a->steps_n; i++) {
         const struct step *st = &a->steps[i];
 
-        if (st->status != STEP_COMPLETED)
+        if (st->event_ref != 0)
+            check_event_output(s, a, st);
+        if (st->status != STEP_COMPLETED &&
+            !(step_invoke_failed(st) && sim_catches(a->claim.run.worker)))
             violation(s, "step " STR_FMT " is handed out with status %d", STR_ARG(st->step_id),
                       (int)st->status);
         if (st->sequence >= a->step_base)
@@ -273,7 +294,7 @@ static void check_handed_steps(struct sim *s, const struct m_run *r, const struc
 static void check_order(struct sim *s, const struct assignment *a)
 {
     static const struct sql q = { "SELECT run_id, ready_at, execution_seq FROM queue "
-                                  "WHERE state = 0 AND ready_at < $1" };
+                                  "WHERE state = 0 AND bound = 0 AND ready_at < $1" };
     struct db_rows r;
 
     if (!read_begin(s))
@@ -300,7 +321,7 @@ void model_assigned(struct sim *s, const struct assignment *a)
     if (seq <= r->seq_max)
         violation(s, "run " STR_FMT ": fence %lld after %lld", STR_ARG(id), (long long)seq,
                   (long long)r->seq_max);
-    if (r->ended || (r->cancelled > 0 && r->cancelled < s->turn))
+    if ((r->ended && !run_operated(s, r)) || (r->cancelled > 0 && r->cancelled < s->turn))
         violation(s, "run " STR_FMT " has ended and is handed out", STR_ARG(id));
     if (now < r->held_until)
         violation(s, "run " STR_FMT " is handed out %lld ms before its holder lost it", STR_ARG(id),
@@ -313,8 +334,15 @@ void model_assigned(struct sim *s, const struct assignment *a)
                   (long long)attempt, (long long)r->attempt_min);
     check_handed_steps(s, r, a);
     check_order(s, a);
-    for (size_t i = 0; i < a->steps_n; i++)
-        model_freeze(s, r, a->steps[i].step_id, a->steps[i].output);
+    for (size_t i = 0; i < a->steps_n; i++) {
+        const struct step *st = &a->steps[i];
+
+        if (st->status == STEP_COMPLETED)
+            model_freeze(s, r, st->step_id,
+                         st->event_ref == 0
+                             ? st->output
+                             : str_printf(&s->scratch, "event %lld", (long long)st->event_ref));
+    }
     r->seq_max = seq;
     r->held_until = now + s->app.lease_claim_ms;
     r->not_before = 0;
@@ -367,6 +395,8 @@ static void check_lease(struct sim *s, const struct op *op, const struct facts *
 
     if (!f->job || f->seq != op->hold->seq || f->reported != JOB_OPEN)
         return;
+    if (f->laned && f->state != JOB_CLAIMED)
+        return; /* it lost its place with its lease, and may only finish */
     if (f->state != JOB_CLAIMED || !f->acked || f->lease_until < until)
         violation(s, "job " STR_FMT " was renewed and has no lease", STR_ARG(op->job_id));
     if (r->seq_max == f->seq)
@@ -464,7 +494,7 @@ static void check_retry(struct sim *s, const struct op *op, const struct facts *
     r->unsure = 0;
 }
 
-static void check_sleep(struct sim *s, const struct op *op, const struct facts *f)
+static void check_yield(struct sim *s, const struct op *op, const struct facts *f)
 {
     struct m_run *r = op->hold->run;
     struct m_step *m = model_step(s, r, op->report.yield_step_id);
@@ -475,16 +505,19 @@ static void check_sleep(struct sim *s, const struct op *op, const struct facts *
     if (!f->job)
         return;
     if (!st.found) {
-        violation(s, "sleep " STR_FMT " is not there", STR_ARG(m->id));
+        violation(s, "wait " STR_FMT " is not there", STR_ARG(m->id));
         return;
     }
-    if (st.status == STEP_SLEEPING && m->wake_at != 0 && m->wake_at != st.wake_at)
-        violation(s, "sleep " STR_FMT " lost its first deadline", STR_ARG(m->id));
+    if (st.status != STEP_SLEEPING && st.status != STEP_WAITING)
+        return;
+    /* a resumed run begins anew what had failed, or was dropped */
+    if (m->wake_at != 0 && m->wake_at != st.wake_at && !r->resumed)
+        violation(s, "wait " STR_FMT " lost its first deadline", STR_ARG(m->id));
     m->wake_at = st.wake_at;
     if (f->seq == op->hold->seq && f->state == JOB_PARKED) {
         if (f->ready_at != st.wake_at)
-            violation(s, "sleep " STR_FMT ": the run waits for another time", STR_ARG(m->id));
-        r->not_before = st.wake_at;
+            violation(s, "wait " STR_FMT ": the run waits for another time", STR_ARG(m->id));
+        r->not_before = st.status == STEP_SLEEPING ? st.wake_at : 0;
     }
 }
 
@@ -493,11 +526,14 @@ static void report_accepted(struct sim *s, const struct op *op, const struct fac
     const struct hold *h = op->hold;
     bool last = !op->report.retryable || h->attempt >= h->max_attempts;
 
-    freeze_reported(s, op);
+    if (!run_operated(s, h->run) && !(op->repeat && h->run->rerun))
+        freeze_reported(s, op);
     if (op->report.kind == REPORT_PROGRESS)
         s->totals.progress++;
     else
         s->totals.finals++;
+    if (run_operated(s, h->run) || (op->repeat && h->run->resumed))
+        return; /* what it said may be the past */
     switch (op->report.kind) {
     case REPORT_PROGRESS:
         check_lease(s, op, f);
@@ -512,7 +548,7 @@ static void report_accepted(struct sim *s, const struct op *op, const struct fac
             check_retry(s, op, f);
         break;
     case REPORT_YIELDED:
-        check_sleep(s, op, f);
+        check_yield(s, op, f);
         break;
     }
 }
@@ -552,7 +588,7 @@ void model_cancel(struct sim *s, const struct op *op)
         if (r->cancelled == 0)
             r->cancelled = s->turn;
     } else if (op->call.result != ERR_PRECONDITION ||
-               (f.status != RUN_COMPLETED && f.status != RUN_FAILED)) {
+               (f.status != RUN_COMPLETED && f.status != RUN_FAILED && !run_operated(s, r))) {
         violation(s, "a cancel was refused for a run of status %d: " STR_FMT, (int)f.status,
                   STR_ARG(err_text(&op->call.ctx, op->call.result)));
     }

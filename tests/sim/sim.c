@@ -61,7 +61,9 @@ static void drain(struct sim *s)
     s->draining = true;
     if (!s->failed)
         world_restart(s);
-    for (int i = 0; i < DRAIN_STEPS && !s->failed && (s->open_runs > 0 || i < SIM_WORKERS); i++)
+    for (int i = 0; i < DRAIN_STEPS && !s->failed &&
+                    (s->open_runs > 0 || i < SIM_WORKERS || check_flow_held(s));
+         i++)
         actor_step(s);
     for (int i = 0; i < 20 && !s->failed; i++) {
         s->clock.virtual_ms += 3600000;

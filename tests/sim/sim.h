@@ -17,7 +17,8 @@
 #include "txn/txn.h"
 
 enum {
-    SIM_FNS = 4,
+    SIM_FNS = 5,
+    SIM_HELD = 4, /* the function that is debounced and has a schedule; it is never paused */
     SIM_WORKERS = 6,
     SIM_HOLDS = 6,   /* jobs a worker takes at most */
     SIM_GHOSTS = 48, /* lost holds that may still report */
@@ -43,8 +44,10 @@ struct sim_totals {
     int64_t emits, acks, progress, finals, cancels, steps_frozen; /* acknowledged */
     int64_t unknown;                                              /* calls without an answer */
     int64_t crashes, restarts, faults, runs, commits, messages;
-    int64_t kept, dropped, torn; /* unsynced writes at power cuts */
-    uint64_t digest;             /* of all notes: equal for equal seeds */
+    int64_t pauses, resumes, changes, trails; /* operators; recorded runs */
+    int64_t woken, late, children, stopped; /* waits by event or deadline, invokes, cancel specs */
+    int64_t kept, dropped, torn;            /* unsynced writes at power cuts */
+    uint64_t digest;                        /* of all notes: equal for equal seeds */
 };
 
 /* ---- the model: what was acknowledged
@@ -55,6 +58,7 @@ struct m_step {
     str_t id;
     str_t output; /* once frozen */
     bool frozen;  /* a completed report was acknowledged, or it was handed out as completed */
+    int64_t mark; /* of the event of its child; 0: it invokes nothing */
     int64_t wake_at, seen;
 };
 
@@ -69,6 +73,9 @@ struct m_run {
     int64_t not_before;          /* sleep or retry: not before */
     int64_t attempt_min, unsure; /* unsure: failure reports without an answer */
     int64_t cancelled;           /* turn in which a cancel was acknowledged */
+    int64_t operators, operated; /* operators' calls under way; turn of the last that was */
+    bool resumed, rerun;         /* perhaps: at all, and from a step on */
+    bool held;                   /* paused for injection, by its messages */
     bool hashed;
     int64_t ready_at, ready_seq; /* in the line when all was idle; 0: it was not */
     int64_t seen;                /* last scan that found its row */
@@ -80,7 +87,8 @@ struct m_run {
 struct m_emit {
     int64_t mark, key; /* key: 0 none */
     bool acked;
-    bool spoiled; /* its call fails after it wrote: nothing of it may be seen */
+    bool spoiled;           /* its call fails after it wrote: nothing of it may be seen */
+    const struct m_run *by; /* it is the event of a child of this run */
     int64_t event_id, seen;
 };
 
@@ -142,6 +150,9 @@ enum op_kind {
     OP_BEAT,
     OP_CANCEL,
     OP_WAIT,
+    OP_PAUSE,
+    OP_RESUME,
+    OP_CHANGE,
 };
 
 /* One call and what it is about. */
@@ -264,6 +275,14 @@ int64_t rows_number(struct sim *s, const struct sql *q, struct db_args args);
 struct op *op_new(struct sim *s, enum op_kind kind);
 void op_submit(struct op *op, enum call_kind kind, err_t (*run)(struct ctx *c));
 
+/* actors.c: limits of concurrency by function and variant, 0: none. */
+extern const int64_t sim_limits[SIM_FNS][2];
+/* check_flow.c: lanes and actors, in a read. Idle: also that nobody waits beside room. */
+void check_flow(struct sim *s);
+void check_flow_end(struct sim *s);
+/* An event is held back: its run is still to come. */
+bool check_flow_held(struct sim *s);
+
 /* actors.c, worker.c: somebody does something. */
 void actors_init(struct sim *s);
 void actor_step(struct sim *s);
@@ -277,7 +296,20 @@ void worker_unknown(struct sim *s, struct op *op);
 void actors_recover(struct sim *s);
 str_t run_text(struct sim *s, int64_t id);
 
+/* check_waits.c: waits, children and cancel specs. In a read. */
+void check_waits(struct sim *s);
+/* When all is over: nothing is left, and how much there was. */
+void check_waits_end(struct sim *s);
+/* An emit was acknowledged: whom it concerns has heard of it. */
+void check_woken(struct sim *s, const struct op *op, size_t i);
+/* What a step is handed out with is the event that it waited for. */
+void check_event_output(struct sim *s, const struct assignment *a, const struct step *st);
+/* Does a worker of this id say that it understands failed invokes? */
+bool sim_catches(str_t worker_id);
+
 /* model.c */
+/* What an emit, or an invoke of a step, is recognised by. */
+struct m_emit *model_mark(struct sim *s);
 /* The number inside the data of an event; 0: none. */
 int64_t event_mark(str_t data);
 /* Which function has this key; -1: none. */
@@ -292,6 +324,16 @@ void model_assigned(struct sim *s, const struct assignment *a);
 void model_report(struct sim *s, const struct op *op);
 void model_ack(struct sim *s, const struct op *op);
 void model_cancel(struct sim *s, const struct op *op);
+
+/* operators.c */
+void intervene(struct sim *s);
+void operator_reply(struct sim *s, struct op *op);
+void operator_unknown(struct sim *s, struct op *op);
+/* May an operator have changed the run in this turn? */
+bool run_operated(const struct sim *s, const struct m_run *r);
+/* In a read transaction of the checks. */
+void check_operators(struct sim *s);
+void check_trails(struct sim *s);
 
 /* check_log.c: new messages, in order. check.c: the tables. */
 void check_log(struct sim *s);

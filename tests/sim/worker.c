@@ -3,7 +3,7 @@
 #include "sim.h"
 #include "svc/workers.h"
 
-#define FUNCTIONS S("[\"sim-a\",\"sim-b\",\"sim-any\",\"sim-c\"]")
+#define FUNCTIONS S("[\"sim-a\",\"sim-b\",\"sim-any\",\"sim-c\",\"sim-d\"]")
 
 static struct op *op_of(struct ctx *c)
 {
@@ -18,9 +18,24 @@ static int plan_steps(const struct m_run *r)
     return 1 + (int)((uint64_t)r->id * 0x9e3779b97f4a7c15u >> 40) % SIM_STEPS_MAX;
 }
 
-static bool plan_sleeps(const struct m_run *r, int step)
+enum plan { PLAN_RUN, PLAN_SLEEP, PLAN_WAIT, PLAN_INVOKE, PLAN_ASYNC };
+
+static uint64_t plan_hash(const struct m_run *r, int step)
 {
-    return ((uint64_t)r->id * 0xd6e8feb86659fd93u >> (step + 20)) % 6 == 0;
+    return (uint64_t)r->id * 0xd6e8feb86659fd93u >> (step + 20);
+}
+
+static enum plan plan_of(const struct m_run *r, int step)
+{
+    static const enum plan plans[18] = { PLAN_SLEEP, PLAN_SLEEP,  PLAN_WAIT,
+                                         PLAN_WAIT,  PLAN_INVOKE, PLAN_ASYNC };
+
+    return plans[plan_hash(r, step) % 18];
+}
+
+static bool plan_yields(const struct m_run *r, int step)
+{
+    return plan_of(r, step) != PLAN_RUN;
 }
 
 static str_t step_id(struct arena *a, const struct m_run *r, int step)
@@ -100,8 +115,11 @@ static err_t run_worker(struct ctx *c)
                          .hostname = S("sim"),
                          .functions = FUNCTIONS,
                          .max_jobs = SIM_HOLDS,
-                         .sdk = S("1") };
+                         .sdk = S("0.29.0"),
+                         .runtime = S("node-v22") };
 
+    if (sim_catches(op->worker_id))
+        in.sdk = S("0.30.0");
     return svc_worker_register(c, &in);
 }
 
@@ -252,6 +270,62 @@ static void progress(struct sim *s, struct hold *h, struct sim_worker *w)
     send_report(s, h, w, &r, h->pending);
 }
 
+static void fill_invoke(struct sim *s, struct hold *h, int step, struct report *r)
+{
+    static const char *const targets[] = { "sim-a", "sim-b", "sim-any", "sim-c", "nobody" };
+    uint64_t hash = plan_hash(h->run, step) / 18;
+    struct m_step *m = model_step(s, h->run, r->yield_step_id);
+
+    if (m->mark == 0) {
+        struct m_emit *emit = model_mark(s);
+
+        emit->by = h->run;
+        m->mark = emit->mark;
+    }
+    r->yield_type =
+        plan_of(h->run, step) == PLAN_ASYNC ? S("invoke_function_async") : S("invoke_function");
+    r->yield_function = str_from(targets[hash % COUNT_OF(targets)]);
+    r->yield_input =
+        str_printf(&s->keep, "{\"mark\":%lld,\"k\":%d}", (long long)m->mark, (int)(hash / 5 % 3));
+    r->yield_timeout_ms = 500 + pick(s, 60000);
+}
+
+static void fill_wait(struct sim *s, const struct hold *h, int step, struct report *r)
+{
+    uint64_t hash = plan_hash(h->run, step) / 18;
+
+    r->yield_type = S("wait_for_event");
+    r->yield_event = hash % 4 == 0 ? S("*") : S("wake");
+    if (hash % 4 == 1)
+        r->yield_match = str_printf(&s->keep, "data.k == %d && has(data.pad)", (int)(hash / 4 % 3));
+    else
+        r->yield_match = S("data.k");
+    if (hash % 4 == 2)
+        r->yield_match_value = str_printf(&s->keep, "\"%d\"", (int)(hash / 4 % 3));
+    r->yield_timeout_ms = 500 + pick(s, 400000);
+}
+
+static void fill_yield(struct sim *s, struct hold *h, struct report *r)
+{
+    int step = next_step(h);
+
+    r->yield_step_id = step_id(&s->keep, h->run, step);
+    switch (plan_of(h->run, step)) {
+    case PLAN_RUN: /* a ghost that gives up does not ask */
+    case PLAN_SLEEP:
+        r->yield_type = S("sleep");
+        r->yield_until_ms = s->clock.virtual_ms + pick(s, chance(s, 50) ? 2000 : 200000) - 100;
+        break;
+    case PLAN_WAIT:
+        fill_wait(s, h, step, r);
+        break;
+    case PLAN_INVOKE:
+    case PLAN_ASYNC:
+        fill_invoke(s, h, step, r);
+        break;
+    }
+}
+
 /* Made once: whoever repeats it says the same again. */
 static void final(struct sim *s, struct hold *h, struct sim_worker *w, enum report_kind kind)
 {
@@ -270,11 +344,8 @@ static void final(struct sim *s, struct hold *h, struct sim_worker *w, enum repo
                                   (long long)s->ops_made);
             r->retryable = chance(s, 85);
         }
-        if (kind == REPORT_YIELDED) {
-            r->yield_type = S("sleep");
-            r->yield_step_id = step_id(&s->keep, h->run, next_step(h));
-            r->yield_until_ms = s->clock.virtual_ms + pick(s, chance(s, 50) ? 2000 : 200000) - 100;
-        }
+        if (kind == REPORT_YIELDED)
+            fill_yield(s, h, r);
         h->final_sent = true;
     }
     copy = *r;
@@ -296,7 +367,7 @@ static void job_step(struct sim *s, struct sim_worker *w, struct hold *h)
         ack(s, h, w);
     } else if (!s->draining && chance(s, 4)) {
         final(s, h, w, REPORT_FAILED);
-    } else if (next < n && plan_sleeps(h->run, next)) {
+    } else if (next < n && plan_yields(h->run, next)) {
         final(s, h, w, REPORT_YIELDED);
     } else if (next < n && (h->pending == 0 || chance(s, 50))) {
         const struct m_step *m = model_step(s, h->run, step_id(&s->scratch, h->run, next));
@@ -396,7 +467,7 @@ void ghost_step(struct sim *s)
     } else if (chance(s, 25)) {
         ack(s, h, NULL);
     } else if (h->acked && next_step(h) < plan_steps(h->run) && chance(s, 70)) {
-        if (!plan_sleeps(h->run, next_step(h)))
+        if (!plan_yields(h->run, next_step(h)))
             h->pending |= bit(next_step(h));
         if (h->pending != 0)
             progress(s, h, NULL);

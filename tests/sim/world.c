@@ -230,7 +230,10 @@ static void app_init(struct sim *s)
                            .lease_claim_ms = 30000,
                            .grace_ms = 30000,
                            .poll_hold_ms = 20000,
-                           .worker_ttl_ms = 90000 };
+                           .worker_ttl_ms = 90000,
+                           .push_timeout_ms = 10000,
+                           .push_stale_ms = 120000,
+                           .breaker_open_ms = 60000 };
     s->c = (struct ctx){
         .arena = &s->scratch, .clock = &s->clock, .env = ENV_DEFAULT_KEY, .app = &s->app
     };

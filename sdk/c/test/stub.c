@@ -31,11 +31,12 @@ struct link {
     int fd;
 };
 
-/* One request as "METHOD path body", to be freed; NULL at the end of the connection. */
+/* One request as "METHOD path body" and its headers, to be freed; NULL at the end of the
+ * connection. */
 static char *read_request(int fd)
 {
     char raw[65536], *end = NULL, *out;
-    size_t n = 0, body = 0, head;
+    size_t n = 0, body = 0, line, head;
 
     while (end == NULL || n < (size_t)(end + 4 - raw) + body) {
         ssize_t got = recv(fd, raw + n, sizeof(raw) - 1 - n, 0);
@@ -49,11 +50,13 @@ static char *read_request(int fd)
         length = strstr(raw, "Content-Length: ");
         body = length != NULL && end != NULL && length < end ? strtoul(length + 16, NULL, 10) : 0;
     }
-    head = (size_t)(strstr(raw, " HTTP/1.1") - raw);
-    out = calloc(1, head + body + 2);
-    memcpy(out, raw, head);
-    out[head] = ' ';
-    memcpy(out + head + 1, end + 4, body);
+    line = (size_t)(strstr(raw, " HTTP/1.1") - raw);
+    head = (size_t)(end + 2 - strstr(raw, "\r\n"));
+    out = calloc(1, line + body + head + 2);
+    memcpy(out, raw, line);
+    out[line] = ' ';
+    memcpy(out + line + 1, end + 4, body);
+    memcpy(out + line + 1 + body, strstr(raw, "\r\n"), head);
     return out;
 }
 

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 struct rule {
-    const char *match; /* part of "METHOD path body" */
+    const char *match; /* part of "METHOD path body", after which the headers follow */
     int times;         /* how often; 0: always */
     int status;
     const char *body; /* NULL: {"status":"ok"} */
