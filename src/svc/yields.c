@@ -115,8 +115,8 @@ static err_t yielded_find(struct ctx *c, struct yielded *y)
         return ERR_OK;
     TRY(e);
     y->known = true;
-    if (step_invoke_failed(&old) && old.wake_at != 0 && (y->h->job.watch & WATCH_CATCHES) == 0) {
-        /* who yielded before could have been told, this one cannot */
+    if (step_invoke_failed(&old) && old.wake_at != 0) {
+        /* One child a step: who can catch the failure is told of it again, else the run fails. */
         y->state = YIELD_DONE;
         return store_step_get(c, old.id, &y->row);
     }
