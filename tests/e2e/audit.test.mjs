@@ -27,7 +27,9 @@ test('K212 a recording function has run.created and step.completed, in causal or
   const f = await setup();
   const run = await f.emit({ order: 7 });
   const job = await f.take();
-  ok(await f.w.update(job, { status: 'completed', output: 'x', steps: [step(job, 'a', { v: 1 }), step(job, 'b', null)] }));
+  const times = { started_at: new Date(Date.now() - 5).toISOString(), ended_at: new Date().toISOString() };
+  ok(await f.w.update(job, { status: 'completed', output: 'x',
+    steps: [step(job, 'a', { v: 1 }, times), step(job, 'b', null, times)] }));
   const t = await trail(run);
   assert.deepEqual(types(t), ['run.created', 'run.status_changed',
     'step.created', 'step.started', 'step.created', 'step.started', 'step.completed', 'step.completed',
