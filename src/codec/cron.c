@@ -1,10 +1,13 @@
-/* Parsing cron texts into bit sets, and searching the next time day by day. */
+/* Parsing cron texts into bit sets, and searching the next time day by day: on the clock of the
+ * wall first, which the zone then turns into a time. */
 #include "codec/cron.h"
 
 #include "base/time.h"
 
 #define DAY_S 86400
 #define SEARCH_DAYS (366 * 9) /* a 29 February is at most eight years away */
+#define JUMPS_MAX 64          /* of a zone's clocks in that time */
+#define EVERY_HOUR ((UINT32_C(1) << 24) - 1)
 
 struct range {
     int low, high;
@@ -136,6 +139,24 @@ static bool parse_fields(str_t text, struct cron *out, const char **what)
     return true;
 }
 
+/* Takes "CRON_TZ=<zone> " or "TZ=<zone> " off the front. */
+static bool take_zone(str_t *text, const struct zone **out)
+{
+    str_t rest = *text, name;
+
+    *out = NULL;
+    if (str_starts(rest, S("CRON_")))
+        rest = str_slice(rest, sizeof("CRON_") - 1, rest.n);
+    if (!str_starts(rest, S("TZ=")))
+        return true;
+    rest = str_slice(rest, sizeof("TZ=") - 1, rest.n);
+    if (!str_cut(&rest, ' ', &name))
+        return false;
+    *text = str_trim(rest);
+    *out = zone_find(name);
+    return *out != NULL;
+}
+
 bool cron_parse(str_t text, struct cron *out, const char **what)
 {
     static const struct {
@@ -145,10 +166,14 @@ bool cron_parse(str_t text, struct cron *out, const char **what)
         { "@weekly", "0 0 * * 0" },   { "@monthly", "0 0 1 * *" }, { "@yearly", "0 0 1 1 *" },
         { "@annually", "0 0 1 1 *" },
     };
+    const struct zone *zone;
     struct cron c = { 0 };
     int64_t at;
 
     text = str_trim(text);
+    *what = "unknown time zone: expected a name such as Europe/Berlin";
+    if (!take_zone(&text, &zone))
+        return false;
     if (str_starts(text, S("@every "))) {
         *what = "expected @every with a duration of at least a second";
         if (!duration_parse(str_trim(str_slice(text, 7, text.n)), &c.every_ms) || c.every_ms < 1000)
@@ -161,6 +186,7 @@ bool cron_parse(str_t text, struct cron *out, const char **what)
             text = str_from(words[i].fields);
     if (!parse_fields(text, &c, what))
         return false;
+    c.zone = zone;
     *what = "it never fires";
     if (!cron_next(&c, 0, &at))
         return false;
@@ -225,10 +251,51 @@ static int next_second(const struct cron *c, int from)
     return -1;
 }
 
+/* First second of the wall's clock at or after `from` that fires, or -1. */
+static int64_t next_on_wall(const struct cron *c, int64_t from)
+{
+    int64_t day = (from + DAY_S) / DAY_S - 1; /* west of Greenwich time begins in 1969 */
+    int second = (int)(from - day * DAY_S), found;
+
+    for (int i = 0; i <= SEARCH_DAYS; i++, day++, second = 0) {
+        if (!day_fires(c, day))
+            continue;
+        found = next_second(c, second);
+        if (found >= 0)
+            return day * DAY_S + found;
+    }
+    return -1;
+}
+
+/* First second after `after` that fires, or -1: on the wall by the rule of now, and anew where a
+ * jump of the clocks comes before. */
+static int64_t next_in_zone(const struct cron *c, int64_t after)
+{
+    int64_t rule = after, first = after + 1; /* a time of the rule; the first that may fire */
+    bool hourly = c->hours == EVERY_HOUR;
+
+    for (int i = 0; i < JUMPS_MAX; i++) {
+        int64_t offset = zone_offset(c->zone, rule), ahead, jump;
+        int64_t found = next_on_wall(c, first + offset);
+
+        if (found < 0)
+            return -1;
+        found -= offset;
+        jump = zone_change(c->zone, rule, found);
+        if (jump == INT64_MAX)
+            return found;
+        ahead = zone_offset(c->zone, jump) - offset;
+        if (!hourly && found < jump + ahead) /* the wall never shows it */
+            return jump;
+        first = ahead < 0 && !hourly ? jump - ahead : jump;
+        rule = jump;
+    }
+    return -1;
+}
+
 bool cron_next(const struct cron *c, int64_t after_ms, int64_t *out)
 {
-    int64_t second, day;
-    int from, found;
+    int64_t found;
 
     if (after_ms < 0 || after_ms > INT64_MAX / 2)
         return false;
@@ -236,17 +303,8 @@ bool cron_next(const struct cron *c, int64_t after_ms, int64_t *out)
         *out = (after_ms / c->every_ms + 1) * c->every_ms;
         return true;
     }
-    second = after_ms / 1000 + 1;
-    day = second / DAY_S;
-    from = (int)(second % DAY_S);
-    for (int i = 0; i <= SEARCH_DAYS; i++, day++, from = 0) {
-        if (!day_fires(c, day))
-            continue;
-        found = next_second(c, from);
-        if (found >= 0) {
-            *out = (day * DAY_S + found) * 1000;
-            return true;
-        }
-    }
-    return false;
+    found =
+        c->zone != NULL ? next_in_zone(c, after_ms / 1000) : next_on_wall(c, after_ms / 1000 + 1);
+    *out = found * 1000;
+    return found >= 0;
 }

@@ -53,6 +53,33 @@ static void names_and_lists(void **state)
     fires("0 0 * * SUN", "2026-05-03T00:00:00Z", "2026-05-10T00:00:00Z");
 }
 
+/* Berlin: 29 March 2026 02:00 +01 becomes 03:00 +02; 25 October 03:00 +02 becomes 02:00 +01. */
+static void zones_and_their_jumps(void **state)
+{
+    (void)state;
+    fires("CRON_TZ=Europe/Berlin 0 3 * * *", "2026-01-10T03:00:00Z", "2026-01-11T02:00:00Z");
+    fires("TZ=Europe/Berlin 0 3 * * *", "2026-07-10T03:00:00Z", "2026-07-11T01:00:00Z");
+    fires("CRON_TZ=America/New_York @daily", "2026-07-10T03:00:00Z", "2026-07-10T04:00:00Z");
+    fires("CRON_TZ=Asia/Kolkata 30 9 * * mon", "2026-05-02T00:00:00Z", "2026-05-04T04:00:00Z");
+    fires("CRON_TZ=Europe/Berlin 0 12 1 7 *", "2050-01-01T00:00:00Z", "2050-07-01T10:00:00Z");
+    fires("CRON_TZ=UTC 0 3 * * *", "2026-01-10T03:00:00Z", "2026-01-11T03:00:00Z");
+    /* the hour that is left out */
+    fires("CRON_TZ=Europe/Berlin 30 2 * * *", "2026-03-28T02:00:00Z", "2026-03-29T01:00:00Z");
+    fires("CRON_TZ=Europe/Berlin 30 2 * * *", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z");
+    fires("CRON_TZ=Europe/Berlin 30 2 * * *", "2026-03-29T00:59:59.500Z", "2026-03-29T01:00:00Z");
+    fires("CRON_TZ=Europe/Berlin 0,30 2,3 * * *", "2026-03-29T00:00:00Z", "2026-03-29T01:00:00Z");
+    fires("CRON_TZ=Europe/Berlin 0,30 2,3 * * *", "2026-03-29T01:00:00Z", "2026-03-29T01:30:00Z");
+    fires("CRON_TZ=Europe/Berlin 30 * * * *", "2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z");
+    /* the hour that comes twice */
+    fires("CRON_TZ=Europe/Berlin 30 2 * * *", "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z");
+    fires("CRON_TZ=Europe/Berlin 30 2 * * *", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z");
+    fires("CRON_TZ=Europe/Berlin 0 3 * * *", "2026-10-25T00:30:00Z", "2026-10-25T02:00:00Z");
+    fires("CRON_TZ=Europe/Berlin 30 * * * *", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z");
+    fires("CRON_TZ=Europe/Berlin */20 * * * * *", "2026-10-25T00:59:40Z", "2026-10-25T01:00:00Z");
+    /* Samoa left out a day: 29 December 2011 was followed by the 31st */
+    fires("CRON_TZ=Pacific/Apia 0 9 * * *", "2011-12-29T19:00:00Z", "2011-12-30T10:00:00Z");
+}
+
 static void either_day_field_suffices(void **state)
 {
     (void)state;
@@ -83,13 +110,51 @@ static void words(void **state)
 static void refused(void **state)
 {
     static const char *const bad[] = {
-        "",           "*",           "* * * *",      "* * * * * * *", "60 * * * *",
-        "* 24 * * *", "* * 0 * *",   "* * 32 * *",   "* * * 13 *",    "* * * 0 *",
-        "* * * * 8",  "*/0 * * * *", "*/x * * * *",  "5-1 * * * *",   "a * * * *",
-        ", * * * *",  "1, * * * *",  "1,,2 * * * *", "* * * foo *",   "-1 * * * *",
-        "1- * * * *", "+1 * * * *",  "@every",       "@every 10ms",   "@every x",
-        "@never",     "* * L * *",   "* * * * 5#2",  "60 * * * * *",  "*/ * * * *",
-        "0 0 31 2 *", "0 0 30 2 ?",  "0 0 31 4,6 *", "/5 * * * *",    "1-2-3 * * * *",
+        "",
+        "*",
+        "* * * *",
+        "* * * * * * *",
+        "60 * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * 32 * *",
+        "* * * 13 *",
+        "* * * 0 *",
+        "* * * * 8",
+        "*/0 * * * *",
+        "*/x * * * *",
+        "5-1 * * * *",
+        "a * * * *",
+        ", * * * *",
+        "1, * * * *",
+        "1,,2 * * * *",
+        "* * * foo *",
+        "-1 * * * *",
+        "1- * * * *",
+        "+1 * * * *",
+        "@every",
+        "@every 10ms",
+        "@every x",
+        "@never",
+        "* * L * *",
+        "* * * * 5#2",
+        "60 * * * * *",
+        "*/ * * * *",
+        "0 0 31 2 *",
+        "0 0 30 2 ?",
+        "0 0 31 4,6 *",
+        "/5 * * * *",
+        "1-2-3 * * * *",
+        "TZ=Mars/Phobos * * * * *",
+        "TZ= * * * * *",
+        "CRON_TZ=Europe/Berlin",
+        "CRON_* * * * *",
+        "TZ=../../etc/passwd * * * * *",
+        "TZ=Europe * * * * *",
+        "TZ=zone.tab * * * * *",
+        "TZ=Europe/Berlin @never",
+        "TZ=ABC5 * * * * *",
+        "TZ=+01:00 * * * * *",
     };
     struct cron c;
     const char *what;
@@ -106,8 +171,15 @@ static void refused(void **state)
 
 static void the_next_time_is_the_first_one(void **state)
 {
-    static const char *const texts[] = { "*/7 3-9/2 1-15 * *", "13 */5 * 2,11 mon", "0 0 1 * 3",
-                                         "7 7 7 7 *" };
+    static const char *const texts[] = {
+        "*/7 3-9/2 1-15 * *",
+        "13 */5 * 2,11 mon",
+        "0 0 1 * 3",
+        "7 7 7 7 *",
+        "CRON_TZ=America/Santiago 0 0 * * *",
+        "CRON_TZ=Africa/Casablanca */25 1-3 * * *",
+        "CRON_TZ=Australia/Lord_Howe */9 * * * *",
+    };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
@@ -130,10 +202,15 @@ static void the_next_time_is_the_first_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(five_fields),     cmocka_unit_test(six_fields_begin_with_seconds),
-        cmocka_unit_test(names_and_lists), cmocka_unit_test(either_day_field_suffices),
-        cmocka_unit_test(leap_days),       cmocka_unit_test(words),
-        cmocka_unit_test(refused),         cmocka_unit_test(the_next_time_is_the_first_one),
+        cmocka_unit_test(five_fields),
+        cmocka_unit_test(six_fields_begin_with_seconds),
+        cmocka_unit_test(names_and_lists),
+        cmocka_unit_test(either_day_field_suffices),
+        cmocka_unit_test(zones_and_their_jumps),
+        cmocka_unit_test(leap_days),
+        cmocka_unit_test(words),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(the_next_time_is_the_first_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
