@@ -26,8 +26,7 @@ enum ironflow_result {
     IRONFLOW_REFUSED = 6      /* the server answered with an error; see ironflow_client_status */
 };
 
-/* ---- client ------------------------------------------------------------------------------------
- */
+/* ---- client -------------------------------------------------------------------------------- */
 
 /* Empty members take the environment's: IRONFLOW_URL or IRONFLOW_SERVER_URL
  * (http://localhost:9123), IRONFLOW_API_KEY, IRONFLOW_ENV. */
@@ -37,7 +36,6 @@ struct ironflow_config {
 };
 
 struct ironflow_client;
-
 /* NULL when the URL is unusable. */
 struct ironflow_client *ironflow_client_new(const struct ironflow_config *config);
 void ironflow_client_free(struct ironflow_client *c);
@@ -58,7 +56,6 @@ struct ironflow_emitted {
     size_t run_count;
 };
 void ironflow_emitted_done(struct ironflow_emitted *e);
-
 /* Emits an event; data is JSON text, NULL is {}. options may be NULL. On IRONFLOW_OK the event is
  * durable and *out (may be NULL) wants ironflow_emitted_done. */
 int ironflow_emit(struct ironflow_client *c, const char *name, const char *data,
@@ -84,15 +81,13 @@ int ironflow_run_cancel(struct ironflow_client *c, const char *run_id, const cha
                         char **out);
 void ironflow_free(void *p);
 
-/* ---- JSON --------------------------------------------------------------------------------------
- */
+/* ---- JSON ---------------------------------------------------------------------------------- */
 
 /* A value inside a JSON text: a view of n bytes. */
 struct ironflow_json {
     const char *p;
     size_t n;
 };
-
 /* True when the n bytes at text are one JSON value (UTF-8 is not checked). */
 bool ironflow_json_valid(const char *text, size_t n);
 /* The value at a dotted path ("customer.address.0.city"); p is NULL when there is none. */
@@ -105,8 +100,7 @@ bool ironflow_json_double(const char *text, const char *path, double *out);
 /* The text in quotes, escaped; to be freed. */
 char *ironflow_json_quote(const char *text);
 
-/* ---- worker ------------------------------------------------------------------------------------
- */
+/* ---- worker -------------------------------------------------------------------------------- */
 
 struct ironflow_run;
 
@@ -144,16 +138,15 @@ int ironflow_wait_for_event(struct ironflow_run *run, const char *name,
  * than timeout_ms (0: 30 s), which the handler may deal with. input: JSON, NULL is {}. */
 int ironflow_invoke_function(struct ironflow_run *run, const char *function_id, const char *input,
                              int64_t timeout_ms, const char **output);
-/* Starts another function and goes on: IRONFLOW_YIELD, then IRONFLOW_OK and *run_id (may be NULL).
- */
+/* Starts another function and goes on: IRONFLOW_YIELD, then IRONFLOW_OK and *run_id, if given. */
 int ironflow_invoke_async(struct ironflow_run *run, const char *function_id, const char *input,
                           const char **run_id);
 
 struct ironflow_published {
     const char *event_id, *sequence; /* sequence: decimal */
 };
-/* Publishes a message to a topic, as the step "publish:<topic>". data: JSON, NULL is {}; out may be
- * NULL. IRONFLOW_RETRY when the server has trouble, IRONFLOW_FAIL when it refuses or has no topics.
+/* Publishes a message to a topic, as the step "publish:<topic>". data: JSON, NULL is {}; out: NULL
+ * or where to. IRONFLOW_RETRY: the server has trouble; IRONFLOW_FAIL: it refuses or has no topics.
  */
 int ironflow_publish(struct ironflow_run *run, const char *topic, const char *data,
                      struct ironflow_published *out);
@@ -217,6 +210,11 @@ struct ironflow_trigger {
     const char *cron;       /* five fields, or six with seconds first, in UTC; NULL: none */
 };
 
+/* An event that cancels those runs whose own event has the same value at the path `match`. */
+struct ironflow_cancel_on {
+    const char *event, *match;
+};
+
 /* Of a function, all of it optional. Keys are paths into the event's data: "customerId". */
 struct ironflow_flow {
     const struct ironflow_trigger *triggers; /* beside events; ends with a row of NULLs */
@@ -226,6 +224,7 @@ struct ironflow_flow {
     int64_t debounce_ms;   /* one run with the last event, when so long none came; at least 1000 */
     const char *debounce_key;
     int64_t debounce_max_ms; /* but no longer after the first event, 0: no bound */
+    const struct ironflow_cancel_on *cancel_on; /* ends with a row of NULLs */
 };
 
 struct ironflow_function {
@@ -242,6 +241,11 @@ enum {
     IRONFLOW_CHECKPOINT_NONE = -2  /* results travel with the final report */
 };
 
+enum ironflow_transport {
+    IRONFLOW_POLL,  /* a request fetches work, another one reports it */
+    IRONFLOW_STREAM /* one connection for all, nobody waits for answers; http:// only */
+};
+
 struct ironflow_worker_config {
     struct ironflow_config client;
     const char *id;     /* NULL: "worker-<host>-<pid>-<time>" */
@@ -253,10 +257,10 @@ struct ironflow_worker_config {
                            20000): only when it takes longer, for many short runs */
     void (*log)(void *arg, const char *line); /* NULL: warnings go to stderr */
     void *log_arg;
+    enum ironflow_transport transport;
 };
 
 struct ironflow_worker;
-
 /* NULL when the URL is unusable. */
 struct ironflow_worker *ironflow_worker_new(const struct ironflow_worker_config *config);
 void ironflow_worker_free(struct ironflow_worker *w);
@@ -271,14 +275,14 @@ void ironflow_worker_stop(struct ironflow_worker *w);
 /* Why ironflow_worker_run returned. */
 const char *ironflow_worker_error(const struct ironflow_worker *w);
 
-/* ---- push mode ---------------------------------------------------------------------------------
- */
+/* ---- push mode ----------------------------------------------------------------------------- */
 
 /* Functions that a server calls over HTTP: register them with the URL of your endpoint. */
 struct ironflow_push {
     const struct ironflow_function *functions; /* id, handler and arg count */
     size_t functions_n;
-    const char *signing_key; /* the server's IRONFLOW_SIGNING_KEY; NULL: nothing is checked */
+    const char *signing_key;       /* the server's IRONFLOW_SIGNING_KEY; NULL: nothing is checked */
+    struct ironflow_config client; /* where handlers publish */
 };
 
 /* True when header, the value of X-Ironflow-Signature, was made with key for these n bytes, and not

@@ -79,7 +79,7 @@ struct server { /* where and who; shared, constant */
     bool tls;
     long timeout_ms;
 };
-/* False when the URL is unusable. */
+/* False when the URL is unusable; server_done is wanted either way. */
 bool server_init(struct server *s, const struct ironflow_config *config);
 void server_done(struct server *s);
 

@@ -45,10 +45,11 @@ static int published(struct ironflow_run *run, const struct publish *p, json_t b
     return IRONFLOW_OK;
 }
 
-/* A branch has a connection of its own: the run's is used by one thread at a time. */
+/* A branch has a connection of its own, as the run's is used by one thread at a time; so has a
+ * push handler, which has none otherwise. */
 static struct conn *publish_conn(struct ironflow_run *run)
 {
-    if (run == run->root)
+    if (run == run->root && !run->push)
         return run_conn(run);
     if (run->conn == NULL)
         run->conn = conn_new(&run->worker->server);
@@ -94,10 +95,6 @@ int ironflow_publish(struct ironflow_run *run, const char *topic, const char *da
 
     if (rc != IRONFLOW_OK)
         return rc;
-    if (run->root->push) {
-        ironflow_run_error(run, "PUBLISH_FAILED", "publish to %s: not from a push handler", topic);
-        return IRONFLOW_FAIL;
-    }
     if (!ironflow_json_valid(p.data, strlen(p.data))) {
         ironflow_run_error(run, "INVALID_INPUT", "publish to %s: the data is not JSON", topic);
         return IRONFLOW_FAIL;

@@ -219,6 +219,35 @@ static void branches_publish_side_by_side(void **state)
     stub_free(s);
 }
 
+static void a_push_handler_publishes(void **state)
+{
+    static const char body[] = "{\"run_id\":\"run_1\",\"function_id\":\"f\",\"event\":{},"
+                               "\"steps\":[]}";
+    struct rule rules[] = { { PUBLISH, 0, 200, "{\"eventId\":\"evt_9\",\"sequence\":\"42\"}" },
+                            { 0 } };
+    const struct ironflow_function functions[] = { { .id = "f", .handler = mails } };
+    char url[64], *answer;
+    struct stub *s = stub_new(rules, url, sizeof(url));
+    struct ironflow_push push = { .functions = functions,
+                                  .functions_n = 1,
+                                  .client = { .url = url } };
+    int status = 0;
+
+    (void)state;
+    answer = ironflow_push_handle(&push, NULL, body, sizeof(body) - 1, &status);
+    assert_int_equal(status, 200);
+    assert_true(contains(answer, "{\"status\":\"completed\",\"result\":[\"evt_9\",\"42\"],"
+                                 "\"steps\":[{\"id\":\"run_1:m:"));
+    assert_int_equal(stub_count(s, PUBLISH), 3);
+    assert_true(contains(stub_request(s, PUBLISH, 0), "\r\nX-Ironflow-Run-ID: run_1\r\n"));
+    ironflow_free(answer);
+    push.client.url = "ftp://nowhere";
+    answer = ironflow_push_handle(&push, NULL, body, sizeof(body) - 1, &status);
+    assert_int_equal(status, 500);
+    ironflow_free(answer);
+    stub_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +258,7 @@ int main(void)
         cmocka_unit_test(trouble_is_retried_and_refusal_is_not),
         cmocka_unit_test(broken_data_is_not_sent),
         cmocka_unit_test(branches_publish_side_by_side),
+        cmocka_unit_test(a_push_handler_publishes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

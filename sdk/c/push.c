@@ -267,9 +267,10 @@ static const struct ironflow_function *find(const struct ironflow_push *push, co
 }
 
 /* Runs the handler; the answer, or NULL when the request names no run. */
-static char *execute(const struct ironflow_function *f, char *json)
+static char *execute(const struct ironflow_function *f, char *json, const struct server *server)
 {
-    struct ironflow_worker worker = { .config = { .checkpoint_ms = IRONFLOW_CHECKPOINT_NONE } };
+    struct ironflow_worker worker = { .config = { .checkpoint_ms = IRONFLOW_CHECKPOINT_NONE },
+                                      .server = *server };
     struct ironflow_run run = { .worker = &worker, .json = json, .push = true };
     struct text answer = { 0 };
     bool good;
@@ -281,6 +282,7 @@ static char *execute(const struct ironflow_function *f, char *json)
     if (good)
         report_put_final(&answer, &run, f->handler(&run, f->arg));
     run_end(&run);
+    conn_free(run.conn);
     text_done(&run.pending);
     pool_done(&run.pool);
     pthread_cond_destroy(&run.flushed);
@@ -293,8 +295,10 @@ char *ironflow_push_handle(const struct ironflow_push *push, const char *signatu
 {
     const struct ironflow_function *f;
     struct pool pool = { 0 };
+    struct server server;
     char *json, *answer;
     json_t request;
+    bool good;
 
     if (push->signing_key != NULL && signature == NULL)
         return refuse(401, "Missing signature", "SIGNATURE_MISSING", status);
@@ -308,7 +312,13 @@ char *ironflow_push_handle(const struct ironflow_push *push, const char *signatu
     pool_done(&pool);
     if (f == NULL)
         return refuse(404, "Function not found", "FUNCTION_NOT_FOUND", status);
-    answer = execute(f, json);
+    good = server_init(&server, &push->client);
+    answer = good ? execute(f, json, &server) : NULL;
+    server_done(&server);
+    if (!good) {
+        free(json);
+        return refuse(500, "The server's URL is unusable", "INVALID_CONFIG", status);
+    }
     if (answer == NULL)
         return refuse(400, "Invalid request body: run_id is required", "VALIDATION_ERROR", status);
     *status = 200;

@@ -43,7 +43,9 @@ static const struct ironflow_function functions[] = {
 
 static char *handle(const char *body, const char *key, const char *signature, int *status)
 {
-    const struct ironflow_push push = { functions, 2, key };
+    const struct ironflow_push push = { .functions = functions,
+                                        .functions_n = 2,
+                                        .signing_key = key };
 
     return ironflow_push_handle(&push, signature, body, strlen(body), status);
 }

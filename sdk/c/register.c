@@ -70,6 +70,20 @@ static void put_triggers(struct text *t, const struct ironflow_function *f)
     text_char(t, ']');
 }
 
+static void put_cancel_on(struct text *t, const struct ironflow_cancel_on *c)
+{
+    text_addz(t, ",\"cancelOn\":[");
+    for (bool first = true; c->event != NULL; c++, first = false) {
+        bool comma = false;
+
+        text_addz(t, first ? "{" : ",{");
+        put_member(t, "event", c->event, &comma);
+        put_member(t, "match", c->match, &comma);
+        text_char(t, '}');
+    }
+    text_char(t, ']');
+}
+
 static void put_flow(struct text *t, const struct ironflow_flow *flow)
 {
     bool comma = true;
@@ -91,6 +105,8 @@ static void put_flow(struct text *t, const struct ironflow_flow *flow)
         text_char(t, '}');
     }
     put_member(t, "actorKey", flow->actor_key, &comma);
+    if (flow->cancel_on != NULL)
+        put_cancel_on(t, flow->cancel_on);
 }
 
 void function_text(struct text *t, const struct ironflow_function *f)

@@ -42,6 +42,9 @@ static void schedules_filters_limits_and_actors(void **state)
     static const struct ironflow_trigger triggers[] = {
         { .event = "b", .expression = "data.n > \"5\"" }, { .cron = "*/30 * * * * *" }, { 0 }
     };
+    static const struct ironflow_cancel_on cancel_on[] = { { "x", "data.id" },
+                                                           { "y", "id" },
+                                                           { 0 } };
     struct ironflow_function f = { .id = "f",
                                    .events = events,
                                    .handler = nothing,
@@ -51,7 +54,8 @@ static void schedules_filters_limits_and_actors(void **state)
                                              .actor_key = "user",
                                              .debounce_ms = 3000,
                                              .debounce_key = "depot",
-                                             .debounce_max_ms = 9000 } };
+                                             .debounce_max_ms = 9000,
+                                             .cancel_on = cancel_on } };
 
     (void)state;
     check(&f, "{\"id\":\"f\",\"name\":\"f\",\"preferredMode\":\"EXECUTION_MODE_PULL\",\"triggers\":"
@@ -59,7 +63,8 @@ static void schedules_filters_limits_and_actors(void **state)
               "{\"cron\":\"*/30 * * * * *\"}],\"retry\":{},"
               "\"concurrency\":{\"limit\":2,\"key\":\"customerId\"},"
               "\"debounce\":{\"period_ms\":3000,\"key\":\"depot\",\"max_wait_ms\":9000},"
-              "\"actorKey\":\"user\"}");
+              "\"actorKey\":\"user\",\"cancelOn\":[{\"event\":\"x\",\"match\":\"data.id\"},"
+              "{\"event\":\"y\",\"match\":\"id\"}]}");
     f.events = NULL;
     f.flow = (struct ironflow_flow){ .concurrency_limit = 1, .debounce_ms = 1000 };
     check(&f, "{\"id\":\"f\",\"name\":\"f\",\"preferredMode\":\"EXECUTION_MODE_PULL\",\"triggers\":"

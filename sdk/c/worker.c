@@ -691,6 +691,10 @@ int ironflow_worker_run(struct ironflow_worker *w)
     pthread_t ticker_thread;
     bool ticking;
 
+    if (w->config.transport == IRONFLOW_STREAM) {
+        (void)snprintf(w->why, sizeof(w->why), "streams are not built yet: use IRONFLOW_POLL");
+        return IRONFLOW_REFUSED;
+    }
     if (!start_register(w))
         return w->result;
     w->slots = mem_new((size_t)n * sizeof(*w->slots));
