@@ -4,7 +4,7 @@
  *
  * Built: the operators, macros (has, all, exists, exists_one, map, filter) and standard functions
  * of the language definition, the string functions of its extension library, RE2-like `matches`.
- * Not built: messages, optional values, time zones by name. What deviates on purpose: a number that
+ * Not built: messages and optional values. What deviates on purpose: a number that
  * came from JSON takes part in arithmetic with the other kind of number (`data.price * 1.5` holds
  * for 10 as for 10.5), because JSON has one kind. */
 #pragma once

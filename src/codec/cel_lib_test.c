@@ -123,8 +123,10 @@ static void parts_of_times(void **state)
     holds("timestamp('2024-03-01T00:00:00Z').getDayOfYear() == 60");
     holds("timestamp('0001-01-01T00:00:00Z').getDayOfWeek() == 1");
     holds("timestamp('1969-12-31T23:59:59.5Z').getSeconds() == 59");
+    holds("now.getHours('Europe/Berlin') == 10 && now.getHours('America/New_York') == 4");
+    holds("timestamp('2026-01-01T04:00:00Z').getDate('America/New_York') == 31");
     faults("now.getHours('Europe/Bern')",
-           "unknown time zone (UTC or a fixed offset such as +02:00)");
+           "unknown time zone (Europe/Berlin, UTC or an offset such as +02:00)");
     faults("now.getHours(2)", "no such overload");
     faults("name.getHours()", "no such overload");
     holds("duration('1h30m').getMinutes() == 90 && duration('1h30m').getHours() == 1");

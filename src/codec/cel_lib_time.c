@@ -1,16 +1,14 @@
-/* The parts of timestamps, in UTC or at a fixed offset, and of durations. */
+/* The parts of timestamps, in UTC, at a fixed offset or in a zone, and of durations. */
+#include "base/zone.h"
 #include "codec/cel_priv.h"
 
 #define DAY 86400
 
-/* "UTC", "+02:00", "-09:30", "02:00": seconds to add. */
-static bool zone(str_t s, int64_t *out)
+/* "+02:00", "-09:30", "02:00": seconds to add. */
+static bool fixed_offset(str_t s, int64_t *out)
 {
     int64_t sign = 1;
 
-    *out = 0;
-    if (str_eq(s, S("UTC")) || str_eq(s, S("Z")) || str_eq(s, S("GMT")))
-        return true;
     if (s.n == 6 && (s.p[0] == '+' || s.p[0] == '-')) {
         sign = s.p[0] == '-' ? -1 : 1;
         s = str_slice(s, 1, s.n);
@@ -23,6 +21,20 @@ static bool zone(str_t s, int64_t *out)
     *out = sign * (((s.p[0] - '0') * 10 + s.p[1] - '0') * 3600 +
                    ((s.p[3] - '0') * 10 + s.p[4] - '0') * 60);
     return true;
+}
+
+/* Seconds that a clock there is ahead of UTC at a time. */
+static bool offset_at(str_t s, int64_t at, int64_t *out)
+{
+    const struct zone *z;
+
+    *out = 0;
+    if (str_eq(s, S("UTC")) || str_eq(s, S("Z")) || fixed_offset(s, out))
+        return true;
+    z = zone_find(s);
+    if (z != NULL)
+        *out = zone_offset(z, at);
+    return z != NULL;
 }
 
 enum part { YEAR, MONTH, DAY_OF_MONTH, DAY_OF_WEEK, DAY_OF_YEAR, HOURS, MINUTES, SECONDS, MILLIS };
@@ -53,8 +65,8 @@ static struct cel_value time_part(const struct cel_value *a, size_t n, enum part
 
     if (n > 1 && a[1].type != CEL_STRING)
         return cel_no_overload();
-    if (n > 1 && !zone(a[1].s, &offset))
-        return cel_error("unknown time zone (UTC or a fixed offset such as +02:00)");
+    if (n > 1 && !offset_at(a[1].s, a->time.seconds, &offset))
+        return cel_error("unknown time zone (Europe/Berlin, UTC or an offset such as +02:00)");
     seconds = a->time.seconds + offset - (int64_t)-DAY * 800000; /* positive */
     days = seconds / DAY - 800000;
     seconds %= DAY;
