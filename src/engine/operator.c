@@ -35,23 +35,39 @@ err_t run_pause(struct ctx *c, struct run *run, struct job *job, struct run_move
     return ERR_OK;
 }
 
+/* What every way into the pause does. */
+static void hold(struct ctx *c, struct run *run, struct job *job)
+{
+    run->status = RUN_PAUSED;
+    run->pause_reason = PAUSE_INJECTION;
+    run->pause_requested = false;
+    run->updated_at = c->now_ms;
+    job->watch &= ~(int64_t)(WATCH_PAUSE | WATCH_RESUMED);
+    job->state = JOB_PARKED;
+    job->lease_until = 0;
+    if (job->reported == JOB_OPEN)
+        job->reported = JOB_REPORTED_PAUSED;
+}
+
 void run_hold(struct ctx *c, struct run *run, struct job *job, struct run_move *m)
 {
     if (m->ended || (job->watch & WATCH_PAUSE) == 0)
         return;
     must(sm_may(&run_sm, RUN_RUNNING, RUN_PAUSED) && job->execution_seq > 0);
-    run->status = RUN_PAUSED;
-    run->pause_reason = PAUSE_INJECTION;
-    run->pause_requested = false;
-    run->updated_at = c->now_ms;
-    job->watch &= ~(int64_t)WATCH_PAUSE;
-    job->state = JOB_PARKED;
-    job->lease_until = 0;
-    if (job->reported == JOB_OPEN)
-        job->reported = JOB_REPORTED_PAUSED;
+    hold(c, run, job);
     m->ready = false;
     if (m->timer.kind == TIMER_RETRY)
         m->timer = (struct timer){ 0 };
+}
+
+err_t run_hold_ready(struct ctx *c, struct run *run, struct job *job, struct run_move *out)
+{
+    must((job->watch & WATCH_PAUSE) != 0);
+    TRY(sm_move(c, &run_sm, (int)run->status, RUN_PAUSED));
+    TRY(sm_move(c, &job_sm, (int)job->state, JOB_PARKED));
+    *out = (struct run_move){ .from = run->status };
+    hold(c, run, job);
+    return ERR_OK;
 }
 
 struct job run_job_again(const struct ctx *c, const struct run *run, int64_t worker,

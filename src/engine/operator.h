@@ -18,6 +18,9 @@ bool run_held(const struct run *run);
 /* At a step boundary, after the rule of the report: a flagged run that goes on, parked or ready,
  * pauses instead. One that has ended only loses the flag. m is that rule's move and changes. */
 void run_hold(struct ctx *c, struct run *run, struct job *job, struct run_move *m);
+/* A flagged run that is ready pauses instead of being sent. */
+NODISCARD err_t run_hold_ready(struct ctx *c, struct run *run, struct job *job,
+                               struct run_move *out);
 
 /* A paused or failed run goes on. job is its queue row, or for a failed run a new one whose fences
  * still are those of its last segment. ERR_PRECONDITION on any other status. */

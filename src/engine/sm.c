@@ -2,7 +2,9 @@
 #include "engine/sm.h"
 
 static const struct sm_row run_rows[RUN_STATUS_COUNT] = {
-    [RUN_PENDING] = { "pending", SM_TO(RUN_RUNNING) | SM_TO(RUN_CANCELLED), SM_START },
+    /* to paused: an operator's flag, seen before a push request is sent */
+    [RUN_PENDING] = { "pending", SM_TO(RUN_RUNNING) | SM_TO(RUN_PAUSED) | SM_TO(RUN_CANCELLED),
+                      SM_START },
     /* back to pending: a claim that was not delivered, a wait that is over before it began */
     /* to running: a resumed run says so before a worker has it */
     [RUN_RUNNING] = { "running",
@@ -40,7 +42,8 @@ static const struct sm_row step_rows[STEP_STATUS_COUNT] = {
 };
 
 static const struct sm_row job_rows[JOB_LANED + 1] = {
-    [JOB_READY] = { "ready", SM_TO(JOB_CLAIMED) | SM_TO(JOB_LANED), SM_START },
+    /* to parked: see pending to paused */
+    [JOB_READY] = { "ready", SM_TO(JOB_CLAIMED) | SM_TO(JOB_LANED) | SM_TO(JOB_PARKED), SM_START },
     [JOB_CLAIMED] = { "claimed", SM_TO(JOB_READY) | SM_TO(JOB_PARKED), 0 },
     [JOB_PARKED] = { "parked", SM_TO(JOB_READY) | SM_TO(JOB_CLAIMED), 0 },
     /* claimed: its last holder is back and there is room */

@@ -4,7 +4,7 @@
 #include "svc/push.h"
 
 #include "engine/match.h"
-#include "engine/run.h"
+#include "engine/operator.h"
 #include "engine/schedule.h"
 #include "store/breakers.h"
 #include "store/queue.h"
@@ -76,6 +76,18 @@ static err_t claim_one(struct ctx *c, const struct job *ready, struct claim *out
     return ERR_OK;
 }
 
+/* An operator wants the run paused before its next request. */
+static err_t hold_one(struct ctx *c, const struct job *ready)
+{
+    struct job job = *ready;
+    struct run_move move = { 0 };
+    struct run run = { 0 };
+
+    TRY(store_run_get(c, job.run_id, &run));
+    TRY(run_hold_ready(c, &run, &job, &move));
+    return run_moved(c, &run, &job, &move, STR_NULL);
+}
+
 /* How many may go, at most *room. A breaker that is not closed is locked: one node gets the probe.
  */
 static err_t breaker_room(struct ctx *c, int64_t fn, str_t endpoint, int64_t *room,
@@ -115,15 +127,18 @@ err_t svc_push_claim(struct ctx *c, const int64_t *key, int64_t room, struct pus
         TRY(store_queue_ready(c, f->key, 0, room, &ready, &n));
     if (n == 0)
         return txn_park(c, SIG_RUN_READY, key, 1, room > 0 ? 0 : b.until);
-    if (b.state != BREAKER_CLOSED) {
-        TRY(breaker_probe(c, &b, ready[0].run_id, c->now_ms + app_of(c)->push_stale_ms));
-        TRY(store_breaker_put(c, &b));
-    }
     out->endpoint = str_dup(c->arena, f->endpoint);
     out->claims = NEW_N(c->arena, struct claim, n);
-    out->n = n;
-    for (size_t i = 0; i < n; i++)
-        TRY(claim_one(c, &ready[i], &out->claims[i]));
+    for (size_t i = 0; i < n; i++) {
+        if ((ready[i].watch & WATCH_PAUSE) != 0)
+            TRY(hold_one(c, &ready[i]));
+        else
+            TRY(claim_one(c, &ready[i], &out->claims[out->n++]));
+    }
+    if (out->n > 0 && b.state != BREAKER_CLOSED) {
+        TRY(breaker_probe(c, &b, out->claims[0].run.id, c->now_ms + app_of(c)->push_stale_ms));
+        TRY(store_breaker_put(c, &b));
+    }
     return ERR_OK;
 }
 

@@ -17,8 +17,8 @@ struct push_claims {
     bool gone; /* it is no push function any more */
 };
 /* WRITE that parks: claims up to room ready runs of the function in c->env, oldest first, as far as
- * its circuit breaker lets them; without any it parks on SIG_RUN_READY. `key` is the function key
- * and must outlive the call. */
+ * its circuit breaker lets them, and pauses those that an operator has flagged; without either it
+ * parks on SIG_RUN_READY. `key` is the function key and must outlive the call. */
 NODISCARD err_t svc_push_claim(struct ctx *c, const int64_t *key, int64_t room,
                                struct push_claims *out);
 

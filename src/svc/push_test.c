@@ -2,6 +2,7 @@
 #include "svc/push.h"
 
 #include "svc/breakers.h"
+#include "svc/operator.h"
 #include "svc/svc_fixture.h"
 
 #define URL "http://127.0.0.1:1/x"
@@ -60,6 +61,21 @@ static err_t op_breakers(struct ctx *c)
 static err_t op_reset(struct ctx *c)
 {
     return svc_breaker_reset(c, pusher_of(c)->key);
+}
+
+static err_t op_pause(struct ctx *c)
+{
+    const struct op *op = c->call->arg;
+    bool paused = false;
+
+    return svc_run_pause(c, op->id, &paused);
+}
+
+static err_t op_resume(struct ctx *c)
+{
+    struct op *op = c->call->arg;
+
+    return svc_run_resume(c, op->id, STR_NULL, &op->run);
 }
 
 static err_t op_recover(struct ctx *c)
@@ -209,13 +225,14 @@ static void a_restart_sends_at_once_what_was_under_way(void **state)
 }
 
 /* Five failures, and a sixth run that waits. */
-static void opened(struct sim *s)
+static int64_t opened(struct sim *s)
 {
     struct pusher *p;
+    int64_t last = 0;
 
     push_function(s);
     for (int i = 0; i < 6; i++)
-        (void)sim_emit(s, "e", "{}");
+        last = sim_emit(s, "e", "{}");
     p = pusher_new(s);
     p->room = 5;
     sim_ok(s, sim_run(p->op, CALL_WRITE, op_claim));
@@ -223,6 +240,7 @@ static void opened(struct sim *s)
     for (size_t i = 0; i < 5; i++)
         outcome(s, p, i, false);
     assert_int_equal(breaker(s).state, BREAKER_OPEN);
+    return last;
 }
 
 static void an_open_breaker_lets_one_probe_through(void **state)
@@ -230,7 +248,7 @@ static void an_open_breaker_lets_one_probe_through(void **state)
     struct sim *s = *state;
     struct pusher *probe, *rest;
 
-    opened(s);
+    (void)opened(s);
     probe = claim_waits(s);
     sim_pass(s, 59000);
     assert_false(probe->op->done);
@@ -251,7 +269,7 @@ static void a_bad_probe_keeps_it_open_for_as_long_again(void **state)
     struct sim *s = *state;
     struct pusher *probe, *next;
 
-    opened(s);
+    (void)opened(s);
     probe = claim_waits(s);
     sim_pass(s, 60001);
     next = claim_waits(s);
@@ -269,7 +287,7 @@ static void a_reset_lets_all_go(void **state)
     struct sim *s = *state;
     struct pusher *p = pusher_new(s), *waits;
 
-    opened(s);
+    (void)opened(s);
     waits = claim_waits(s);
     p->key = S("push|" URL "2");
     assert_int_equal(sim_run(p->op, CALL_WRITE, op_reset), ERR_NOT_FOUND);
@@ -284,7 +302,7 @@ static void breakers_are_forgotten_after_a_day(void **state)
 {
     struct sim *s = *state;
 
-    opened(s);
+    (void)opened(s);
     s->clock.virtual_ms += BREAKER_KEPT_MS;
     while (sim_upkeep_once(s, svc_breakers_expire))
         ;
@@ -310,6 +328,73 @@ static void a_function_that_pulls_now_is_left_alone(void **state)
     assert_int_equal(p->got.n, 0);
 }
 
+static void on_run(struct sim *s, int64_t id, err_t (*run)(struct ctx *c))
+{
+    struct op *op = sim_op(s);
+
+    op->id = id;
+    sim_ok(s, sim_run(op, CALL_WRITE, run));
+}
+
+static void a_flagged_run_is_held_instead_of_sent(void **state)
+{
+    struct sim *s = *state;
+    struct pusher *p;
+    int64_t flagged, other;
+
+    push_function(s);
+    flagged = sim_emit(s, "e", "{}");
+    on_run(s, flagged, op_pause);
+    other = sim_emit(s, "e", "{}");
+    p = claimed(s);
+    assert_int_equal(p->got.n, 1);
+    assert_int_equal(p->got.claims[0].run.id, other);
+    assert_int_equal(sim_get(s, flagged).status, RUN_PAUSED);
+    assert_int_equal(sim_get(s, flagged).pause_reason, PAUSE_INJECTION);
+    assert_false(sim_get(s, flagged).pause_requested);
+    on_run(s, flagged, op_resume);
+    p = claimed(s);
+    assert_int_equal(p->got.claims[0].run.id, flagged);
+    outcome(s, p, 0, true);
+    assert_int_equal(sim_get(s, flagged).status, RUN_COMPLETED);
+}
+
+static void a_flagged_run_is_held_after_its_retry_delay(void **state)
+{
+    struct sim *s = *state;
+    struct pusher *p;
+    int64_t id;
+
+    push_function(s);
+    id = sim_emit(s, "e", "{}");
+    outcome(s, claimed(s), 0, false);
+    assert_int_equal(sim_get(s, id).status, RUN_WAITING);
+    on_run(s, id, op_pause);
+    p = claim_waits(s);
+    sim_pass(s, 10);
+    assert_int_equal(sim_get(s, id).status, RUN_PAUSED);
+    assert_int_equal(p->got.n, 0);
+    on_run(s, id, op_resume);
+    assert_int_equal(claimed(s)->got.claims[0].run.id, id);
+}
+
+static void a_flagged_run_is_no_probe(void **state)
+{
+    struct sim *s = *state;
+    struct pusher *p;
+    int64_t flagged = opened(s);
+
+    on_run(s, flagged, op_pause);
+    assert_int_equal(sim_get(s, flagged).status, RUN_PENDING);
+    p = claim_waits(s);
+    sim_pass(s, 60001);
+    assert_true(p->op->done);
+    assert_int_equal(p->got.n, 0);
+    assert_int_equal(sim_get(s, flagged).status, RUN_PAUSED);
+    outcome(s, claimed(s), 0, true);
+    assert_int_equal(breaker(s).state, BREAKER_CLOSED);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, sim_setup, sim_teardown)
@@ -324,6 +409,9 @@ int main(void)
         T(a_reset_lets_all_go),
         T(breakers_are_forgotten_after_a_day),
         T(a_function_that_pulls_now_is_left_alone),
+        T(a_flagged_run_is_held_instead_of_sent),
+        T(a_flagged_run_is_held_after_its_retry_delay),
+        T(a_flagged_run_is_no_probe),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -289,6 +289,34 @@ test('F136 a cancelled run is not pushed again, and its outcome is dropped', asy
   assert.equal(e.calls.length, 1);
 });
 
+test('J204 a flagged run is paused when its answer comes, and before its next request', async () => {
+  let release;
+  const gate = new Promise((resolve) => (release = resolve));
+  const e = await endpoint(async (body) => {
+    if (body.event.data.first) await gate;
+    return body.attempt === 1 ? { status: 'failed', steps: [stepOf(body, 'a', 1)], error: { message: 'x', retryable: true } } : done(body.steps[0].output);
+  });
+  const f = await pushed(e.url, { concurrency: { limit: 1 }, retry: { maxAttempts: 9, initialDelayMs: 1500, backoffFactor: 1 } });
+  const pause = async (id) => assert.equal((await s.rpc('PauseRun', { run_id: id })).body.status, 'pause_requested');
+  const ids = [await f.emit({ first: true })];
+  await until('the request', () => e.calls.length === 1);
+  ids.push(await f.emit(), await f.emit());
+  await pause(ids[0]);
+  await pause(ids[1]);
+  release();
+  for (const id of ids.slice(0, 2)) assert.equal((await s.untilRun(id, 'paused')).pause_reason, 'injection');
+  await s.untilRun(ids[2], 'waiting');
+  await pause(ids[2]);
+  assert.equal((await s.untilRun(ids[2], 'paused')).pause_reason, 'injection');
+  assert.deepEqual(e.calls.map((c) => c.body.run_id), [ids[0], ids[2]]);
+  const [step] = (await s.rest('GET', `/runs/${ids[2]}/steps`)).body.steps;
+  assert.equal((await s.rpc('InjectStepOutput', { run_id: ids[2], step_id: step.id, new_output: '2' })).status, 200);
+  for (const id of ids) assert.equal((await s.rest('POST', '/runs/resume', { run_id: id })).status, 200);
+  assert.equal((await s.untilRun(ids[2], 'completed')).output, 2);
+  assert.equal((await s.untilRun(ids[0], 'completed')).output, 1);
+  assert.equal((await s.untilRun(ids[1], 'completed')).output, 1);
+});
+
 test('F138 the same registration keeps its version; another mode takes the queue over', async () => {
   const e = await endpoint(() => done('pushed'));
   const f = await pushed(e.url);
