@@ -492,8 +492,15 @@ static size_t conn_consume(struct conn *conn, str_t in)
     return total;
 }
 
+/* What was used makes room first: who is always ahead of its replies would else grow it for ever.
+ */
 static void ahead_append(struct conn *conn, str_t s)
 {
+    if (conn->ahead_at > 0) {
+        conn->ahead_n -= conn->ahead_at;
+        memmove(conn->ahead, conn->ahead + conn->ahead_at, conn->ahead_n);
+        conn->ahead_at = 0;
+    }
     if (conn->ahead_n + s.n > conn->ahead_cap) {
         conn->ahead_cap = conn->ahead_n + s.n;
         conn->ahead = mem_resize(conn->ahead, conn->ahead_cap);

@@ -1,4 +1,5 @@
 /* The server over real sockets: clients that are slow, broken, gone or hostile. */
+#include "http/http_priv.h"
 #include "http/server_fixture.h"
 
 #define HEAD_A " HTTP/1.1\r\nHost: a\r\n"
@@ -460,6 +461,55 @@ static void preface_of_http2_is_recognized(void **state)
     fixture_done(&f);
 }
 
+static size_t ahead_most; /* of the connection of `answer_later`; of its loop's thread */
+
+static void answer_later(struct http_req *req, void *arg)
+{
+    const struct conn *conn = ((struct request *)req)->conn;
+    struct release *rel = mem_zero(sizeof(*rel));
+
+    rel->f = arg;
+    rel->req = req;
+    rel->msg.fn = on_release;
+    ahead_most = conn->ahead_cap > ahead_most ? conn->ahead_cap : ahead_most;
+    loop_post(req->loop, &rel->msg);
+}
+
+/* The client is always ahead of its replies: what is read ahead is never all used. */
+static void endless_pipeline_takes_no_more_memory(void **state)
+{
+    enum { REQUESTS = 8000 };
+    static const char head[] = "POST /" HEAD_A "Content-Length: 400\r\n\r\n";
+    static char text[sizeof(head) - 1 + 400], in[65536];
+    struct fixture f;
+    struct pollfd pfd = { 0 };
+    size_t sent = 0;
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    memcpy(text, head, sizeof(head) - 1);
+    fixture_init(&f);
+    f.opts.handler = answer_later;
+    fixture_start(&f);
+    pfd.fd = dial(&f);
+    while (fixture_get(&f, &f.replied) < REQUESTS) {
+        size_t at = sent % sizeof(text);
+
+        pfd.events = sent < REQUESTS * sizeof(text) ? POLLIN | POLLOUT : POLLIN;
+        assert_true(poll(&pfd, 1, 10) >= 0);
+        if ((pfd.revents & POLLOUT) != 0) {
+            ssize_t n = send(pfd.fd, text + at, sizeof(text) - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+            sent += n > 0 ? (size_t)n : 0;
+        }
+        if ((pfd.revents & POLLIN) != 0)
+            (void)take(pfd.fd, in, sizeof(in));
+    }
+    close(pfd.fd);
+    fixture_done(&f);
+    assert_in_range(ahead_most, 1, 128 << 10);
+}
+
 /* Many clients that come and go at odd moments; what is left must be a server that works. */
 static void churn_leaves_a_working_server(void **state)
 {
@@ -509,6 +559,7 @@ int main(void)
         cmocka_unit_test(replies_in_flight_are_bounded),
         cmocka_unit_test(one_connection_too_many_is_refused),
         cmocka_unit_test(preface_of_http2_is_recognized),
+        cmocka_unit_test(endless_pipeline_takes_no_more_memory),
         cmocka_unit_test(churn_leaves_a_working_server),
     };
 
