@@ -42,6 +42,22 @@ err_t store_breaker_get(struct ctx *c, int64_t fn, str_t endpoint, bool lock, st
     return ERR_OK;
 }
 
+err_t store_breaker_lock(struct ctx *c, int64_t fn, str_t endpoint, struct breaker *out)
+{
+    static const struct sql add = { "INSERT INTO breakers (" COLS
+                                    ") VALUES ($1, $2, $env, $3, 0, 0, 0, 0, 0, $4) "
+                                    "ON CONFLICT DO NOTHING" };
+
+    TRY(store_breaker_get(c, fn, endpoint, true, out));
+    if (out->updated_at != 0)
+        return ERR_OK;
+    TRY(db_exec(c, &add,
+                ARGS(DB_INT(fn), DB_INT(out->endpoint_hash), DB_TEXT(endpoint), DB_INT(c->now_ms)),
+                NULL));
+    TRY(store_breaker_get(c, fn, endpoint, true, out));
+    return out->updated_at != 0 ? ERR_OK : err_set(c, ERR_RETRY, "a breaker came and went");
+}
+
 err_t store_breaker_put(struct ctx *c, const struct breaker *b)
 {
     static const struct sql q = {

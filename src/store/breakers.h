@@ -3,9 +3,12 @@
 
 #include "engine/breaker.h"
 
-/* A closed one when there is no row. lock: the row is about to be written. */
+/* A closed one when there is no row. lock: the row, if any, is about to be written. */
 NODISCARD err_t store_breaker_get(struct ctx *c, int64_t fn, str_t endpoint, bool lock,
                                   struct breaker *out);
+/* Makes the row when there is none, so that the first failures of several nodes meet at its lock.
+ */
+NODISCARD err_t store_breaker_lock(struct ctx *c, int64_t fn, str_t endpoint, struct breaker *out);
 /* Adds or writes. */
 NODISCARD err_t store_breaker_put(struct ctx *c, const struct breaker *b);
 /* Those of the environment, or of all when c->env is 0; in order of function and endpoint. */

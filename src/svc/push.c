@@ -147,11 +147,12 @@ err_t svc_push_claim(struct ctx *c, const int64_t *key, int64_t room, struct pus
 static err_t breaker_learn(struct ctx *c, const struct push_outcome *in)
 {
     bool changed = false, wakes = false;
-    struct breaker b;
+    struct breaker b = { 0 };
 
-    TRY(store_breaker_get(c, in->fn, in->endpoint, !in->answered, &b));
-    if (in->answered && b.failures > 0)
-        TRY(store_breaker_get(c, in->fn, in->endpoint, true, &b));
+    if (in->answered)
+        TRY(store_breaker_get(c, in->fn, in->endpoint, false, &b));
+    if (!in->answered || b.failures > 0)
+        TRY(store_breaker_lock(c, in->fn, in->endpoint, &b));
     TRY(breaker_result(c, &b, in->job.run_id, in->answered, app_of(c)->breaker_open_ms, &changed,
                        &wakes));
     if (changed)
