@@ -1,9 +1,10 @@
 # Power cuts under the whole engine; it links what the simulator is made of.
 include tests/sim/objects.mk
 
-$(BUILD)/san/power_loss: $(BUILD)/san/tests/power/power_loss.o $(SIM_OBJS) $(SIM_ARCHIVES)
+$(BUILD)/san/power_loss: $(BUILD)/san/tests/power/power_loss.o $(call sim_objs,san) \
+		$(call sim_archives,san)
 	@echo "LINK    $@"
-	@$(CC) $(MOLD) $(LDFLAGS_san) -o $@ $(filter %.o,$^) $(SIM_LIBS) $(LIBS)
+	@$(CC) $(MOLD) $(LDFLAGS_san) -o $@ $(filter %.o,$^) $(call sim_libs,san) $(LIBS)
 
 .PHONY: power power-nightly
 power: $(BUILD)/san/power_loss

@@ -94,9 +94,13 @@ void check_idle(struct sim *s)
         rows_number(s, &timers, ARGS(DB_INT(s->clock.virtual_ms))) > 0)
         violation(s, "a timer is due and nobody fires it");
     idle_polls(s, ready);
-    check_waits(s);
-    check_flow(s);
-    check_operators(s);
+    check_due(s);
+    if (s->checked != s->totals.commits + s->totals.crashes) {
+        check_waits(s);
+        check_flow(s);
+        check_operators(s);
+    }
+    s->checked = s->totals.commits + s->totals.crashes;
     read_end(s);
     idle_waits(s);
 }

@@ -2,18 +2,21 @@
  *
  *   SIM_SEED=n    only this seed, with its story on stderr
  *   SIM_SEEDS=n   how many (default 20), from SIM_FIRST (1)
- *   SIM_STEPS=n   steps of a seed (10,000)
- *   SIM_JOBS=n    processes at a time (4)
+ *   SIM_STEPS=n   steps of a seed (400), and then as many as it takes to end all runs
+ *   SIM_JOBS=n    processes at a time (one a processor)
  *   SIM_CRASH=n   commits between two crashes, on average (60)
  *   SIM_POWER=1   power cuts on a disk that loses or tears what was not synced, instead of kills
  *   SIM_NORMAL=1  normal durability: with SIM_POWER=1 it must fail */
+#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "sim.h"
+
+enum { SEEDS_MANY = 500 };
 
 static int64_t number(const char *name, int64_t def)
 {
@@ -27,7 +30,7 @@ static struct sim_opts options(uint64_t seed)
 {
     return (struct sim_opts){
         .seed = seed,
-        .steps = number("SIM_STEPS", 10000),
+        .steps = number("SIM_STEPS", 400),
         .crash = number("SIM_POWER", 0) != 0 ? SIM_POWER : SIM_KILL,
         .durability = number("SIM_NORMAL", 0) != 0 ? DB_NORMAL : DB_FULL,
         .commits_per_crash = (int)number("SIM_CRASH", 60),
@@ -35,8 +38,51 @@ static struct sim_opts options(uint64_t seed)
     };
 }
 
-/* The digest of the story in *digest, if it held. */
-static int one(uint64_t seed, uint64_t *digest)
+/* What is told of the totals, and what many seeds together must have seen. */
+static const struct {
+    const char *name;
+    size_t at;
+    bool power; /* of power cuts only */
+} figures[] = {
+    { "runs", offsetof(struct sim_totals, runs), false },
+    { "emits", offsetof(struct sim_totals, emits), false },
+    { "acks", offsetof(struct sim_totals, acks), false },
+    { "progress", offsetof(struct sim_totals, progress), false },
+    { "finals", offsetof(struct sim_totals, finals), false },
+    { "steps", offsetof(struct sim_totals, steps_frozen), false },
+    { "cancels", offsetof(struct sim_totals, cancels), false },
+    { "unanswered", offsetof(struct sim_totals, unknown), false },
+    { "crashes", offsetof(struct sim_totals, crashes), false },
+    { "restarts", offsetof(struct sim_totals, restarts), false },
+    { "faults", offsetof(struct sim_totals, faults), false },
+    { "commits", offsetof(struct sim_totals, commits), false },
+    { "messages", offsetof(struct sim_totals, messages), false },
+    { "woken", offsetof(struct sim_totals, woken), false },
+    { "late", offsetof(struct sim_totals, late), false },
+    { "children", offsetof(struct sim_totals, children), false },
+    { "stopped", offsetof(struct sim_totals, stopped), false },
+    { "pauses", offsetof(struct sim_totals, pauses), false },
+    { "resumes", offsetof(struct sim_totals, resumes), false },
+    { "changes", offsetof(struct sim_totals, changes), false },
+    { "trails", offsetof(struct sim_totals, trails), false },
+    { "kept", offsetof(struct sim_totals, kept), true },
+    { "dropped", offsetof(struct sim_totals, dropped), true },
+    { "torn", offsetof(struct sim_totals, torn), true },
+};
+
+static int64_t *figure(struct sim_totals *t, size_t i)
+{
+    return (int64_t *)(void *)((char *)t + figures[i].at);
+}
+
+static void tell(struct sim_totals *t)
+{
+    for (size_t i = 0; i < COUNT_OF(figures); i++)
+        printf("%s%lld %s", i > 0 ? ", " : "", (long long)*figure(t, i), figures[i].name);
+}
+
+/* Adds to *sum and gives the digest of the story, if it held. */
+static int one(uint64_t seed, struct sim_totals *sum, uint64_t *digest)
 {
     struct sim_opts o = options(seed);
     struct sim_totals t = { 0 };
@@ -44,34 +90,26 @@ static int one(uint64_t seed, uint64_t *digest)
     bool ok = sim_run(&o, &t, why, sizeof(why));
 
     if (!ok) {
-        fprintf(stderr, "%s\nSIM_SEED=%llu repeats it\n", why, (unsigned long long)seed);
+        fprintf(stderr, "%s\nSIM_SEED=%llu SIM_STEPS=%lld repeats it\n", why,
+                (unsigned long long)seed, (long long)o.steps);
         return 1;
     }
-    printf("seed %llu: %lld runs, acknowledged %lld emits %lld acks %lld progress %lld finals %lld "
-           "cancels %lld steps, %lld unanswered, %lld crashes %lld restarts %lld faults, "
-           "%lld commits, %lld woken %lld late %lld children %lld stopped, "
-           "%lld pauses %lld resumes %lld changes %lld trails, "
-           "%lld messages, digest %016llx\n",
-           (unsigned long long)seed, (long long)t.runs, (long long)t.emits, (long long)t.acks,
-           (long long)t.progress, (long long)t.finals, (long long)t.cancels,
-           (long long)t.steps_frozen, (long long)t.unknown, (long long)t.crashes,
-           (long long)t.restarts, (long long)t.faults, (long long)t.commits, (long long)t.woken,
-           (long long)t.late, (long long)t.children, (long long)t.stopped, (long long)t.pauses,
-           (long long)t.resumes, (long long)t.changes, (long long)t.trails, (long long)t.messages,
-           (unsigned long long)t.digest);
+    for (size_t i = 0; i < COUNT_OF(figures); i++)
+        *figure(sum, i) += *figure(&t, i);
     *digest = t.digest;
     return 0;
 }
 
 /* Seeds first, first + step, ... and the first one twice: the same seed is the same story. */
-static int some(int64_t first, int64_t end, int64_t step)
+static int some(int64_t first, int64_t end, int64_t step, struct sim_totals *sum)
 {
+    struct sim_totals ignored = { 0 };
     uint64_t once = 0, again = 0;
 
     for (int64_t seed = first; seed < end; seed += step)
-        if (one((uint64_t)seed, seed == first ? &once : &again) != 0)
+        if (one((uint64_t)seed, sum, seed == first ? &once : &again) != 0)
             return 1;
-    if (first >= end || one((uint64_t)first, &again) != 0)
+    if (first >= end || one((uint64_t)first, &ignored, &again) != 0)
         return first < end;
     if (once == again)
         return 0;
@@ -79,26 +117,60 @@ static int some(int64_t first, int64_t end, int64_t step)
     return 1;
 }
 
+/* Of that many seeds each kind of thing has happened in some, else they explore nothing. */
+static bool all_seen(struct sim_totals *sum, int64_t seeds)
+{
+    bool all = true;
+
+    for (size_t i = 0; seeds >= SEEDS_MANY && i < COUNT_OF(figures); i++) {
+        if (*figure(sum, i) != 0 || figures[i].power != (number("SIM_POWER", 0) != 0))
+            continue;
+        printf("In %lld seeds there were no %s.\n", (long long)seeds, figures[i].name);
+        all = false;
+    }
+    return all;
+}
+
+static int repeat(uint64_t seed)
+{
+    struct sim_totals t = { 0 };
+    uint64_t digest;
+    int bad = one(seed, &t, &digest);
+
+    if (bad)
+        return bad;
+    tell(&t);
+    printf(", digest %016llx\n", (unsigned long long)digest);
+    return 0;
+}
+
 int main(void)
 {
-    int64_t jobs = number("SIM_JOBS", 4), first = number("SIM_FIRST", 1);
-    int64_t end = first + number("SIM_SEEDS", 20);
+    int64_t jobs = number("SIM_JOBS", sysconf(_SC_NPROCESSORS_ONLN));
+    int64_t first = number("SIM_FIRST", 1), seeds = number("SIM_SEEDS", 20);
+    struct sim_totals *sums, all = { 0 };
     int bad = 0, status;
-    uint64_t digest;
 
     log_setup(LOG_FATAL, false);
-    setvbuf(stdout, NULL, _IOLBF, 0);
     if (getenv("SIM_SEED"))
-        return one((uint64_t)number("SIM_SEED", 1), &digest);
+        return repeat((uint64_t)number("SIM_SEED", 1));
+    sums = mmap(NULL, (size_t)jobs * sizeof(*sums), PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    must(sums != MAP_FAILED);
     for (int64_t k = 0; k < jobs; k++) {
         pid_t pid = fork();
 
         must(pid >= 0);
         if (pid == 0)
-            exit(some(first + k, end, jobs));
+            exit(some(first + k, first + seeds, jobs, &sums[k]));
     }
     while (wait(&status) > 0)
         bad |= !WIFEXITED(status) || WEXITSTATUS(status) != 0;
-    printf("%s\n", bad ? "A seed failed." : "All seeds hold.");
+    for (int64_t k = 0; k < jobs; k++)
+        for (size_t i = 0; i < COUNT_OF(figures); i++)
+            *figure(&all, i) += *figure(&sums[k], i);
+    tell(&all);
+    bad |= !bad && !all_seen(&all, seeds);
+    printf("\n%s\n", bad ? "A seed failed." : "All seeds hold.");
     return bad;
 }

@@ -521,6 +521,14 @@ static void check_yield(struct sim *s, const struct op *op, const struct facts *
     }
 }
 
+void model_unheard(const struct op *op)
+{
+    struct m_run *r = op->hold->run;
+
+    r->held_until = r->not_before = 0;
+    r->unsure += op->report.kind == REPORT_FAILED;
+}
+
 static void report_accepted(struct sim *s, const struct op *op, const struct facts *f)
 {
     const struct hold *h = op->hold;
@@ -532,8 +540,11 @@ static void report_accepted(struct sim *s, const struct op *op, const struct fac
         s->totals.progress++;
     else
         s->totals.finals++;
-    if (run_operated(s, h->run) || (op->repeat && h->run->resumed))
-        return; /* what it said may be the past */
+    if (run_operated(s, h->run) || (op->repeat && h->run->resumed)) {
+        if (op->report.kind != REPORT_PROGRESS)
+            model_unheard(op); /* what it said may be the past */
+        return;
+    }
     switch (op->report.kind) {
     case REPORT_PROGRESS:
         check_lease(s, op, f);

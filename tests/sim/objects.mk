@@ -1,6 +1,6 @@
-# What the simulator is made of, without its main; tests/power links it, too.
+# What the simulator is made of, without its main, in a flavour; tests/power links it, too.
 SIM_LAYERS := jobs svc store engine txn db rt codec base
 SIM_SRCS := $(filter-out tests/sim/main.c,$(wildcard tests/sim/*.c)) tests/power/vfs_torn.c
-SIM_OBJS := $(patsubst %.c,$(BUILD)/san/%.o,$(SIM_SRCS))
-SIM_ARCHIVES := $(call need_libs,san,$(SIM_LAYERS))
-SIM_LIBS := $(call link_libs,san,$(SIM_LAYERS))
+sim_objs = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(SIM_SRCS))
+sim_archives = $(call need_libs,$(1),$(SIM_LAYERS))
+sim_libs = $(call link_libs,$(1),$(SIM_LAYERS))

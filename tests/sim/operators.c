@@ -8,6 +8,8 @@
 #include "sim.h"
 #include "svc/audit.h"
 
+enum { TRAIL_MAX = 2000 }; /* its memory is taken whole */
+
 static struct op *op_of(struct ctx *c)
 {
     return c->call->arg;
@@ -251,7 +253,7 @@ void check_operators(struct sim *s)
 /* The moves of a trail join up, from the creation to the status of now. */
 static void check_trail(struct sim *s, struct ctx *c, int64_t run_id)
 {
-    struct audit_filter f = { .limit = 100000 };
+    struct audit_filter f = { .limit = TRAIL_MAX };
     struct audit_trail t = { 0 };
     int64_t status = RUN_PENDING, clock = 0;
 
@@ -259,6 +261,8 @@ static void check_trail(struct sim *s, struct ctx *c, int64_t run_id)
         violation(s, "a trail cannot be read: %s", c->err.text);
         return;
     }
+    if (t.events_n == TRAIL_MAX)
+        violation(s, "trail of " STR_FMT " is too long to look at", STR_ARG(run_text(s, run_id)));
     if (t.events_n == 0 || t.events[0].entry.type != AUDIT_RUN_CREATED)
         violation(s, "trail of " STR_FMT " begins without its run", STR_ARG(run_text(s, run_id)));
     for (size_t i = 0; i < t.events_n && !s->failed; i++) {

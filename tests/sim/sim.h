@@ -233,6 +233,7 @@ struct sim {
     int64_t next_pos, render_pos; /* of the log */
     int64_t scans, turn;
     int64_t open_runs;
+    int64_t checked; /* commits and crashes when the tables were looked at last */
 
     struct sim_worker workers[SIM_WORKERS];
     struct hold *ghosts[SIM_GHOSTS];
@@ -279,6 +280,8 @@ void op_submit(struct op *op, enum call_kind kind, err_t (*run)(struct ctx *c));
 extern const int64_t sim_limits[SIM_FNS][2];
 /* check_flow.c: lanes and actors, in a read. Idle: also that nobody waits beside room. */
 void check_flow(struct sim *s);
+/* Bursts and ticks that are due, in a read. */
+void check_due(struct sim *s);
 void check_flow_end(struct sim *s);
 /* An event is held back: its run is still to come. */
 bool check_flow_held(struct sim *s);
@@ -322,6 +325,8 @@ void model_emitted(struct sim *s, const struct op *op, size_t i);
 void model_assigned(struct sim *s, const struct assignment *a);
 /* After an accepted or refused report, ack or cancel: does the database say the same? */
 void model_report(struct sim *s, const struct op *op);
+/* A final report that was perhaps accepted: others may get the run sooner than its lease says. */
+void model_unheard(const struct op *op);
 void model_ack(struct sim *s, const struct op *op);
 void model_cancel(struct sim *s, const struct op *op);
 

@@ -579,9 +579,6 @@ void worker_unknown(struct sim *s, struct op *op)
     if (!h)
         return;
     h->busy = false;
-    if (op->kind != OP_REPORT || op->report.kind == REPORT_PROGRESS)
-        return;
-    /* it may have been accepted: then others get the run sooner than the lease says */
-    h->run->held_until = h->run->not_before = 0;
-    h->run->unsure += op->report.kind == REPORT_FAILED;
+    if (op->kind == OP_REPORT && op->report.kind != REPORT_PROGRESS)
+        model_unheard(op);
 }
