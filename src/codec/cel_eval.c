@@ -25,6 +25,12 @@ bool cel_charge_bytes(struct cel_run *r, size_t n)
     return cel_charge(r, n / 256);
 }
 
+/* As cel_charge for the bytes of a text that is about to be read. */
+static bool charge_text(struct cel_run *r, const struct cel_value *v)
+{
+    return cel_charge_bytes(r, v->type == CEL_STRING || v->type == CEL_BYTES ? v->s.n : 0);
+}
+
 static bool is_true(const struct cel_value *v)
 {
     return v->type == CEL_BOOL && v->boolean;
@@ -60,10 +66,10 @@ static struct cel_value join_logic(enum cel_code op, const struct cel_value *a,
     return logic_error(a, b);
 }
 
-static struct cel_value compare(enum cel_code op, const struct cel_value *a,
+static struct cel_value compare(struct cel_run *r, enum cel_code op, const struct cel_value *a,
                                 const struct cel_value *b)
 {
-    enum cel_order order = cel_compare(a, b);
+    enum cel_order order = charge_text(r, a) ? cel_compare(a, b) : CEL_UNLIKE;
 
     if (order == CEL_UNLIKE)
         return cel_no_overload();
@@ -109,7 +115,7 @@ static struct cel_value two_operands(struct cel_run *r, enum cel_code op, const 
     if (op == CEL_OP_INDEX)
         return cel_index(r, a, b);
     if (op >= CEL_OP_LT && op <= CEL_OP_GE)
-        return compare(op, a, b);
+        return compare(r, op, a, b);
     return cel_arith(r, op, a, b);
 }
 
@@ -169,7 +175,7 @@ static struct cel_value make_map(struct cel_run *r, const struct cel_value *item
 static struct cel_value call(struct cel_run *r, struct cel_op op, const struct cel_value *args)
 {
     for (size_t i = 0; i < op.argc; i++)
-        if (args[i].type == CEL_ERROR)
+        if (args[i].type == CEL_ERROR || !charge_text(r, &args[i]))
             return args[i];
     return cel_functions[op.arg].fn(r, args, op.argc);
 }

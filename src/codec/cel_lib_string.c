@@ -54,27 +54,15 @@ struct cel_value cel_fn_size(struct cel_run *r, const struct cel_value *a, size_
         return cel_int((int64_t)a->s.n);
     if (a->type != CEL_STRING)
         return cel_no_overload();
-    cel_charge_bytes(r, a->s.n);
     return cel_int((int64_t)length(a->s));
-}
-
-/* str_find in linear time for what repeats: memmem is. */
-static ptrdiff_t find(str_t s, str_t what)
-{
-    const char *at;
-
-    if (what.n == 0)
-        return 0;
-    at = s.n ? memmem(s.p, s.n, what.p, what.n) : NULL;
-    return at ? at - s.p : -1;
 }
 
 struct cel_value cel_fn_contains(struct cel_run *r, const struct cel_value *a, size_t n)
 {
+    (void)r;
     if (!strings(a, n))
         return cel_no_overload();
-    cel_charge_bytes(r, a->s.n);
-    return cel_bool(find(a[0].s, a[1].s) >= 0);
+    return cel_bool(str_find(a[0].s, a[1].s) >= 0);
 }
 
 struct cel_value cel_fn_starts(struct cel_run *r, const struct cel_value *a, size_t n)
@@ -114,10 +102,10 @@ struct cel_value cel_fn_char_at(struct cel_run *r, const struct cel_value *a, si
     size_t at;
     int64_t i;
 
+    (void)r;
     (void)n;
     if (a->type != CEL_STRING || !cel_integer(&a[1], &i))
         return cel_no_overload();
-    cel_charge_bytes(r, a->s.n);
     if (i < 0 || !offset(a->s, i, &at))
         return out_of_range();
     return cel_string(at == a->s.n ? S("") : str_slice(a->s, at, at + step(a->s, at)));
@@ -129,12 +117,12 @@ struct cel_value cel_fn_index_of(struct cel_run *r, const struct cel_value *a, s
     ptrdiff_t found;
     size_t at;
 
+    (void)r;
     if (!strings(a, 2) || (n > 2 && !cel_integer(&a[2], &from)))
         return cel_no_overload();
-    cel_charge_bytes(r, a->s.n);
     if (from < 0 || !offset(a->s, from, &at))
         return out_of_range();
-    found = find(str_slice(a->s, at, a->s.n), a[1].s);
+    found = str_find(str_slice(a->s, at, a->s.n), a[1].s);
     if (found < 0)
         return cel_int(-1);
     return cel_int((int64_t)length(str_slice(a->s, 0, at + (size_t)found)));
@@ -147,7 +135,7 @@ struct cel_value cel_fn_last_index_of(struct cel_run *r, const struct cel_value 
 
     if (!strings(a, 2) || (n > 2 && !cel_integer(&a[2], &from)))
         return cel_no_overload();
-    if (!cel_charge_bytes(r, a->s.n + a->s.n * (a[1].s.n / 64)))
+    if (!cel_charge_bytes(r, a->s.n * (a[1].s.n / 64)))
         return cel_int(-1);
     if (n > 2 && (from < 0 || !offset(a->s, from, &at)))
         return out_of_range();
@@ -164,9 +152,9 @@ struct cel_value cel_fn_substring(struct cel_run *r, const struct cel_value *a, 
     int64_t from, to = 0;
     size_t begin, end = a->s.n;
 
+    (void)r;
     if (a->type != CEL_STRING || !cel_integer(&a[1], &from) || (n > 2 && !cel_integer(&a[2], &to)))
         return cel_no_overload();
-    cel_charge_bytes(r, a->s.n);
     if (from < 0 || !offset(a->s, from, &begin))
         return out_of_range();
     if (n > 2 && (to < from || !offset(a->s, to, &end)))
@@ -221,7 +209,7 @@ struct cel_value cel_fn_replace(struct cel_run *r, const struct cel_value *a, si
     if (!strings(a, 3) || (n > 3 && !cel_integer(&a[3], &times)))
         return cel_no_overload();
     for (; times != 0; times -= times > 0) {
-        ptrdiff_t at = find(rest, a[1].s);
+        ptrdiff_t at = str_find(rest, a[1].s);
         size_t skip = a[1].s.n;
 
         if (at < 0 || b.full)
@@ -258,7 +246,7 @@ struct cel_value cel_fn_split(struct cel_run *r, const struct cel_value *a, size
         return cel_list(NULL, 0);
     p = arena_alloc(r->arena, most * sizeof(*p));
     while (count + 1 < most) {
-        ptrdiff_t at = a[1].s.n ? find(rest, a[1].s) : (ptrdiff_t)step(rest, 0);
+        ptrdiff_t at = a[1].s.n ? str_find(rest, a[1].s) : (ptrdiff_t)step(rest, 0);
 
         if (at < 0)
             break;
@@ -277,8 +265,6 @@ static struct cel_value ascii_case(struct cel_run *r, const struct cel_value *a,
 
     if (a->type != CEL_STRING)
         return cel_no_overload();
-    if (!cel_charge_bytes(r, a->s.n))
-        return *a;
     p = arena_alloc(r->arena, a->s.n);
     for (size_t i = 0; i < a->s.n; i++) {
         char ch = a->s.p[i];
@@ -323,10 +309,10 @@ struct cel_value cel_fn_trim(struct cel_run *r, const struct cel_value *a, size_
     size_t from = 0, to = 0;
     str_t s = a->s;
 
+    (void)r;
     (void)n;
     if (a->type != CEL_STRING)
         return cel_no_overload();
-    cel_charge_bytes(r, s.n * 4);
     while (from < s.n && is_blank(str_slice(s, from, from + step(s, from))))
         from += step(s, from);
     s = str_slice(s, from, s.n);
@@ -344,8 +330,6 @@ struct cel_value cel_fn_reverse(struct cel_run *r, const struct cel_value *a, si
     (void)n;
     if (a->type != CEL_STRING)
         return cel_no_overload();
-    if (!cel_charge_bytes(r, a->s.n))
-        return *a;
     p = arena_alloc(r->arena, a->s.n);
     for (size_t at = 0; at < a->s.n; at += step(a->s, at)) {
         size_t len = step(a->s, at);

@@ -224,6 +224,7 @@ struct cel_value cel_time_sub(const struct cel_value *a, const struct cel_value 
 
 /* ---- functions (cel_lib.c is the table) ---- */
 
+/* No argument is an error; the bytes of those that are texts are paid for. */
 typedef struct cel_value cel_fn(struct cel_run *r, const struct cel_value *a, size_t n);
 
 struct cel_function {

@@ -156,6 +156,31 @@ static void cost_is_limited(void **state)
     assert_int_equal(e, ERR_OUT_OF_RANGE);
 }
 
+/* Whatever reads a text pays for it; else a loop over a megabyte would cost as little as one over a
+ * letter. */
+static void long_texts_are_part_of_the_cost(void **state)
+{
+    static const char *const texts[] = {
+        "text.startsWith(text)", "text.endsWith(text)",  "text <= text",
+        "text == text",          "text in {'a': 1}",     "type(bytes(text)) == bytes",
+        "int(text) == 0",        "duration(text) == 0",  "timestamp(text) == 0",
+        "size(text) > 0",        "text.split('x') == 0", "bytes(text) < b'1'",
+    };
+    static const str_t names[] = { NAME("text") };
+    struct cel_env env = { names, COUNT_OF(names), 100 };
+    str_t text = { arena_zero(&test_arena, 1 << 20), 1 << 20 };
+    struct cel_value var = cel_string(text), out;
+    struct cel_program *p;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        assert_int_equal(cel_compile(&test_ctx, str_from(texts[i]), &env, &p), ERR_OK);
+        if (cel_eval(&test_ctx, p, &var, &out) != ERR_OUT_OF_RANGE)
+            fail_msg("%s is too cheap", texts[i]);
+        cel_free(p);
+    }
+}
+
 static void memory_is_part_of_the_cost(void **state)
 {
     err_t e;
@@ -310,6 +335,7 @@ int main(void)
         cmocka_unit_test(bad_text_is_refused_with_its_place),
         cmocka_unit_test(sizes_are_limited),
         cmocka_unit_test(cost_is_limited),
+        cmocka_unit_test(long_texts_are_part_of_the_cost),
         cmocka_unit_test(memory_is_part_of_the_cost),
         cmocka_unit_test(the_deepest_expression_fits_a_thread),
         cmocka_unit_test(equalities_of_the_outermost_and_are_found),

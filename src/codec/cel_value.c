@@ -196,7 +196,8 @@ bool cel_field(struct cel_run *r, const struct cel_value *map, str_t name, struc
         *out = cel_json(r->arena, found);
         return true;
     }
-    cel_charge(r, map->map.n / 8);
+    if (!cel_charge(r, map->map.n / 8) || !cel_charge_bytes(r, name.n))
+        return false;
     for (size_t i = 0; i < map->map.n; i++) {
         const struct cel_entry *e = &map->map.p[i];
 
