@@ -1,20 +1,21 @@
-# make bench: see bench/bench.mjs. BENCH=emit,runs,start,growth picks; BENCH_SCALE=0.1 shortens.
+# make bench: see bench/bench.mjs. BENCH=emit,lanes picks rows; BENCH_SCALE=0.1 shortens.
+BENCH_CC = @mkdir -p $(@D) && $(CC) -std=c17 -D_GNU_SOURCE $(WARN) -O2
+
 $(BUILD)/bench/load: bench/load.c
-	@mkdir -p $(@D)
-	@$(CC) -std=c17 -D_GNU_SOURCE $(WARN) -O2 $< -o $@
+	$(BENCH_CC) $< -o $@
 
 $(BUILD)/bench/seed: bench/seed.c
-	@mkdir -p $(@D)
-	@$(CC) -std=c17 -D_GNU_SOURCE $(WARN) -O2 $< -o $@ -lsqlite3
+	$(BENCH_CC) $< -o $@ -lsqlite3
+
+$(BUILD)/bench/stream: bench/stream.c
+	$(BENCH_CC) $< -o $@ -lnghttp2
+
+$(BUILD)/bench/match: bench/match.c $(call need_libs,release,engine codec base)
+	$(BENCH_CC) -Isrc $< $(call link_libs,release,engine codec base) -o $@ $(LIBS)
 
 $(BUILD)/bench/worker: bench/worker.c $(BUILD)/libironflow.a
-	@mkdir -p $(@D)
-	@$(CC) -std=c17 -D_GNU_SOURCE $(WARN) -O2 -Isdk/c $< $(BUILD)/libironflow.a -o $@ -lcurl -lpthread
+	$(BENCH_CC) -Isdk/c $< $(BUILD)/libironflow.a -o $@ -lcurl -lpthread
 
 .PHONY: bench
-bench: $(BUILD)/ironflow $(BUILD)/bench/load $(BUILD)/bench/seed $(BUILD)/bench/worker
-	@BUILD=$(BUILD) node bench/bench.mjs
-
-.PHONY: bench-wakes
-bench-wakes: $(BUILD)/ironflow
-	@BUILD=$(BUILD) node bench/wakes.mjs
+bench: $(BUILD)/ironflow $(addprefix $(BUILD)/bench/,load seed stream match worker)
+	@ulimit -n 20000 2>/dev/null; BUILD=$(BUILD) node bench/bench.mjs

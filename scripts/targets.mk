@@ -55,7 +55,7 @@ help:
 	@echo 'make check-quick  the same without the two analyzers; part of make test'
 	@echo 'make format       clang-format over our sources'
 	@echo 'make docs         docs/reference/ from the tables the program runs on'
-	@echo 'make bench        measure; BENCH=emit,runs,start,growth picks'
+	@echo 'make bench        measure against budgets; BENCH=emit,runs,lanes picks'
 	@echo 'make fuzz         FUZZ_S=60 seconds for every parser; needs clang'
 	@echo 'make fuzz-replay  every corpus through its parser'
 	@echo 'make install      PREFIX=/usr/local DESTDIR= ; make uninstall takes it away'
