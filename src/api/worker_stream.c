@@ -60,11 +60,11 @@ void *task_new(struct session *ss, size_t size, void (*done)(struct task *t))
 
     arena_init(&t->arena);
     call_init(&t->call, CALL_READ, NULL, t, &t->arena);
-    t->call.ctx.clock = clock_system();
+    t->call.ctx.clock = txn_clock(ss->api->app->txn);
     t->call.ctx.app = ss->api->app;
     t->call.ctx.env = ss->env;
     t->call.ctx.who = &ss->who;
-    t->call.ctx.now_ms = clock_now(clock_system());
+    t->call.ctx.now_ms = clock_now(t->call.ctx.clock);
     t->ss = ss;
     t->done = done;
     ss->tasks++;
@@ -501,7 +501,7 @@ static err_t register_read(struct ctx *c, struct session *ss, str_t payload)
 static void on_message(struct stream *s, str_t payload)
 {
     struct session *ss = s->user;
-    struct ctx c = { .arena = &ss->arena, .clock = clock_system() };
+    struct ctx c = { .arena = &ss->arena, .clock = txn_clock(ss->api->app->txn) };
     err_t e;
 
     if (ss->state != SESSION_NEW) {

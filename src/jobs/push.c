@@ -71,6 +71,7 @@ struct push {
     struct loop_msg changed, drained, stopped;
     atomic_bool changed_posted;
     uv_timer_t timer;
+    bool spawned; /* loop and timer are ours */
     bool recovered, looking, look_again;
     bool more; /* of the recovery */
     struct call look;
@@ -242,7 +243,7 @@ static void sending_start(struct sending *s)
     if (key.n > 0)
         s->headers[n++] = (struct http_header){
             S(PUSH_SIGNATURE_HEADER),
-            push_signature(&s->arena, key, clock_now(clock_system()) / 1000, s->body),
+            push_signature(&s->arena, key, clock_now(txn_clock(p->app->txn)) / 1000, s->body),
         };
     s->req = (struct outbound_req){ .url = str_z(&s->arena, s->out.endpoint),
                                     .body = s->body,
@@ -539,9 +540,8 @@ void push_functions_changed(struct push *p)
 }
 
 /* Other nodes register functions, too; and what could not be submitted is submitted again. */
-static void on_tick(uv_timer_t *timer)
+void push_tick(struct push *p)
 {
-    struct push *p = timer->data;
     struct target *t;
 
     if (p->app->db_kind == DB_PG || p->look_again)
@@ -606,24 +606,39 @@ static void on_stop(struct loop_msg *m)
 
     outbound_free(p->outbound);
     p->outbound = NULL;
+    if (!p->spawned)
+        return;
     uv_timer_stop(&p->timer);
     uv_close((uv_handle_t *)&p->timer, NULL);
 }
 
-struct push *push_start(struct app *app)
+struct push *push_new(struct app *app, struct loop *loop)
 {
     struct push *p = mem_zero(sizeof(*p));
 
     p->app = app;
-    p->loop = loop_new();
+    p->loop = loop;
     p->changed.fn = on_changed;
     p->drained.fn = on_drain;
     p->stopped.fn = on_stop;
     arena_init(&p->look_arena);
+    recover(p, 0);
+    return p;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    push_tick(timer->data);
+}
+
+struct push *push_start(struct app *app)
+{
+    struct push *p = push_new(app, loop_new());
+
+    p->spawned = true;
     must(uv_timer_init(loop_uv(p->loop), &p->timer) == 0);
     p->timer.data = p;
-    must(uv_timer_start(&p->timer, on_tick, LOOK_AGAIN_MS, LOOK_AGAIN_MS) == 0);
-    recover(p, 0);
+    must(uv_timer_start(&p->timer, on_timer, LOOK_AGAIN_MS, LOOK_AGAIN_MS) == 0);
     loop_spawn(p->loop, "push");
     return p;
 }
@@ -655,8 +670,10 @@ void push_free(struct push *p)
 
     if (p == NULL)
         return;
-    loop_join(p->loop);
-    loop_free(p->loop);
+    if (p->spawned) {
+        loop_join(p->loop);
+        loop_free(p->loop);
+    }
     for (size_t i = 0; (t = map_next(&p->targets, &i)) != NULL;)
         mem_free(t);
     map_done(&p->targets);

@@ -4,10 +4,15 @@
 
 #include "svc/app.h"
 
+struct loop;
 struct push;
 
 /* Starts the thread, gives back what an earlier process had sent, and serves. */
 struct push *push_start(struct app *app);
+/* The same on a loop that its owner runs, who calls push_tick there once a second. */
+struct push *push_new(struct app *app, struct loop *loop);
+/* Submits again what could not be submitted. */
+void push_tick(struct push *p);
 /* Any thread; after a commit that changed functions. */
 void push_functions_changed(struct push *p);
 /* Any thread. No more claims; what is under way ends within the push timeout. */

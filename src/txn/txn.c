@@ -145,6 +145,11 @@ void txn_stop(struct txn *t)
     must(t->waiting == 0 && t->parked == 0);
 }
 
+const struct clock *txn_clock(const struct txn *t)
+{
+    return t->o.clock;
+}
+
 void txn_free(struct txn *t)
 {
     if (t == NULL)

@@ -95,6 +95,8 @@ struct txn_opts {
 };
 
 NODISCARD err_t txn_new(struct ctx *c, const struct txn_opts *o, struct txn **out);
+/* The clock that its calls' times and deadlines are of. */
+const struct clock *txn_clock(const struct txn *t);
 /* Finishes what waits, answers parked calls with ERR_UNAVAILABLE, joins the threads. */
 void txn_stop(struct txn *t);
 void txn_free(struct txn *t);
