@@ -89,6 +89,18 @@ err_t pb_no_zero(struct ctx *c, const struct pb_field *f, str_t s)
     return pb_bad(c, f, "must not contain a zero byte");
 }
 
+err_t pb_check_mask(struct ctx *c, const struct pb_field *f, str_t mask)
+{
+    for (size_t i = 0; i < mask.n; i++) {
+        char ch = mask.p[i], low = (char)(ch | 0x20);
+
+        if (!(low >= 'a' && low <= 'z') && !(ch >= '0' && ch <= '9') && ch != '_' && ch != '.' &&
+            ch != ',')
+            return pb_bad(c, f, "malformed mask");
+    }
+    return ERR_OK;
+}
+
 bool pb_fits(const struct pb_field *f, int64_t v)
 {
     switch (f->kind) {

@@ -114,6 +114,7 @@ static err_t read_string_kind(struct ctx *c, const struct pb_field *f, str_t val
     case PB_KIND_DURATION:
         return duration_parse(s, slot) ? ERR_OK : pb_bad(c, f, "expected a duration such as 5s");
     case PB_KIND_MASK:
+        TRY(pb_check_mask(c, f, s));
         s = mask_from_json(c->arena, s);
         break;
     case PB_KIND_STRING:

@@ -153,6 +153,8 @@ static void maps_bytes_and_masks(void **state)
     refused(&pb_wait_event_yield_desc, "{\"payloadJson\":\"!\"}", "payload_json: expected base64");
     refused(&pb_worker_register_desc, "{\"labels\":{\"a\":1}}", "labels: expected strings");
     refused(&pb_worker_register_desc, "{\"labels\":[]}", "labels: expected an object");
+    refused(&pb_update_consumer_group_request_desc, "{\"updateMask\":\"a\\\"b\"}",
+            "update_mask: malformed mask");
 }
 
 static void json_in_bytes_is_text_or_base64(void **state)

@@ -16,6 +16,8 @@ void *pb_list_add(struct arena *a, const struct pb_field *f, void *msg);
 err_t pb_bad(struct ctx *c, const struct pb_field *f, const char *what);
 /* ERR_INVALID for text with a zero byte: PostgreSQL cannot store it, so SQLite shall not either. */
 NODISCARD err_t pb_no_zero(struct ctx *c, const struct pb_field *f, str_t s);
+/* ERR_INVALID unless a mask is made of names, dots and commas: it is printed as it is. */
+NODISCARD err_t pb_check_mask(struct ctx *c, const struct pb_field *f, str_t mask);
 /* False when v does not fit the field's integer type. */
 bool pb_fits(const struct pb_field *f, int64_t v);
 /* The row of a value, or NULL. */

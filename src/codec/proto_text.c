@@ -72,8 +72,11 @@ static err_t set_one(struct ctx *c, const struct pb_field *f, str_t text, void *
             return pb_bad(c, f, "expected a duration such as 5s");
         *(int64_t *)pb_slot(c->arena, f, msg) = number;
         return ERR_OK;
-    case PB_KIND_STRING:
     case PB_KIND_MASK:
+        TRY(pb_check_mask(c, f, text));
+        *(str_t *)pb_slot(c->arena, f, msg) = text;
+        return ERR_OK;
+    case PB_KIND_STRING:
         if (!str_is_utf8(text))
             return pb_bad(c, f, "not UTF-8");
         TRY(pb_no_zero(c, f, text));

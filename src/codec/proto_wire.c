@@ -240,8 +240,9 @@ static err_t read_mask(struct ctx *c, const struct pb_field *f, str_t wire, str_
 
     buf_init_arena(&b, c->arena, wire.n + 1);
     while (wire.n > 0) {
-        if (!pb_wire_next(&wire, &item) || item.type != PB_WIRE_LEN || !str_is_utf8(item.bytes))
+        if (!pb_wire_next(&wire, &item) || item.type != PB_WIRE_LEN)
             return pb_bad(c, f, "malformed mask");
+        TRY(pb_check_mask(c, f, item.bytes));
         if (b.n > 0)
             buf_char(&b, ',');
         buf_append(&b, item.bytes);

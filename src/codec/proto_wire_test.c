@@ -220,6 +220,9 @@ static void bad_times_and_payloads_are_refused(void **state)
     assert_int_equal(read_wire(&pb_job_completed_desc, hex("32031a01ff"), &out), ERR_INVALID);
     assert_int_equal(read_wire(&pb_job_completed_desc, hex("32042a020a05"), &out), ERR_INVALID);
     assert_int_equal(read_wire(&pb_job_completed_desc, hex("32021005"), &out), ERR_INVALID);
+    /* update_mask: a path with a quote, which would end the text that it is printed in */
+    assert_int_equal(read_wire(&pb_update_consumer_group_request_desc, hex("12050a03612262"), &out),
+                     ERR_INVALID);
 }
 
 /* Lists in lists: each level is tag and length around the one inside. */
