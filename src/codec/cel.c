@@ -54,7 +54,7 @@ static void add_equality(struct arena *a, const struct cel_build *b, const struc
     *out = (struct cel_equality){ names, path.to - path.from, b->consts[b->ops[value.from].arg] };
 }
 
-/* Takes the operands of the outermost && apart; out has room for one in four instructions. */
+/* Takes the operands of the outermost && apart; out has room for one in three instructions. */
 static size_t find_equalities(struct arena *a, const struct cel_build *b, const struct cel_env *env,
                               struct cel_equality *out)
 {
@@ -163,7 +163,7 @@ err_t cel_compile(struct ctx *c, str_t text, const struct cel_env *env, struct c
     struct cel_equality *equalities;
     struct block k = { 0 };
 
-    b->ops_n = b->consts_n = b->patterns_n = b->stack_max = b->loops_max = 0;
+    b->ops_n = b->consts_n = b->patterns_n = b->pattern_bytes = b->stack_max = b->loops_max = 0;
     TRY(cel_parse(c, text, env, b));
     equalities = NEW_N(c->arena, struct cel_equality, b->ops_n / 3 + 1);
     p.ops_n = b->ops_n;

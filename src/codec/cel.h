@@ -15,6 +15,7 @@
 #define CEL_DEPTH_MAX 64
 #define CEL_NODES_MAX 2000
 #define CEL_COST_MAX 100000
+#define CEL_PATTERNS_BYTES_MAX ((size_t)512 << 10) /* of all constant patterns, compiled */
 
 enum cel_type {
     CEL_ERROR, /* also what a zeroed value is: "no value" */

@@ -234,13 +234,18 @@ static bool constant_pattern(struct parse *p, size_t at)
 {
     struct cel_build *b = p->b;
     struct cel_value *v = &b->consts[b->ops[b->ops_n - 1].arg];
+    const struct regex *re;
     const char *what;
 
     b->ops_n--;
     p->stack--;
-    b->patterns[b->patterns_n].re = regex_compile(p->x.arena, v->s, &what);
-    if (!b->patterns[b->patterns_n].re)
+    re = regex_compile(p->x.arena, v->s, &what);
+    if (!re)
         return fail_name(p, at, "malformed pattern: '", str_from(what));
+    b->pattern_bytes += regex_size(re);
+    if (b->pattern_bytes > CEL_PATTERNS_BYTES_MAX)
+        return fail(p, at, "patterns are too large");
+    b->patterns[b->patterns_n].re = re;
     return emit_plain(p, CEL_OP_MATCHES, (uint32_t)b->patterns_n++, 0);
 }
 

@@ -124,6 +124,7 @@ struct cel_build {
     struct cel_value consts[CEL_NODES_MAX];
     struct cel_pattern patterns[CEL_NODES_MAX];
     size_t ops_n, consts_n, patterns_n;
+    size_t pattern_bytes; /* of all patterns */
     size_t stack_max, loops_max;
 };
 

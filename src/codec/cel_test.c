@@ -127,6 +127,13 @@ static void sizes_are_limited(void **state)
     refused(text, "1:2002: expression is too large");
     memcpy(text + 1998, "1", 2);
     assert_int_equal(test_eval(text).i, 1000);
+
+    for (n = 0; n < 200; n += 40) /* 120 KiB each when they are written out */
+        memcpy(text + n, "name.matches('(a{100}){99}')          ||", 40);
+    memcpy(text + n, "true", 5);
+    refused(text, "1:166: patterns are too large");
+    memcpy(text + 160, "true", 5);
+    holds(text);
 }
 
 static void cost_is_limited(void **state)
