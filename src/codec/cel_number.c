@@ -5,7 +5,6 @@
 #include "codec/cel_priv.h"
 
 #define TWO_63 9223372036854775808.0
-#define TWO_64 18446744073709551616.0
 
 bool cel_is_number(const struct cel_value *v)
 {
@@ -30,92 +29,54 @@ bool cel_integer(const struct cel_value *v, int64_t *out)
 
 /* ---- order ---- */
 
-static enum cel_order sign(bool less, bool more)
+static enum cel_order sign(int order)
 {
-    return less ? CEL_LESS : more ? CEL_MORE : CEL_SAME;
-}
-
-static enum cel_order reverse(enum cel_order o)
-{
-    return o == CEL_LESS ? CEL_MORE : o == CEL_MORE ? CEL_LESS : o;
-}
-
-/* Exact: the whole part as an integer, then the rest. */
-static enum cel_order double_to_int(double d, int64_t i)
-{
-    int64_t whole;
-
-    if (isnan(d))
-        return CEL_UNORDERED;
-    if (d >= TWO_63 || d < -TWO_63)
-        return d < 0 ? CEL_LESS : CEL_MORE;
-    whole = (int64_t)d;
-    if (whole != i)
-        return sign(whole < i, true);
-    return sign(d<(double)whole, d>(double) whole);
-}
-
-static enum cel_order double_to_uint(double d, uint64_t u)
-{
-    uint64_t whole;
-
-    if (isnan(d))
-        return CEL_UNORDERED;
-    if (d >= TWO_64 || d < 0)
-        return d < 0 ? CEL_LESS : CEL_MORE;
-    whole = (uint64_t)d;
-    if (whole != u)
-        return sign(whole < u, true);
-    return sign(false, d > (double)whole);
-}
-
-static enum cel_order int_to_uint(int64_t i, uint64_t u)
-{
-    return i < 0 ? CEL_LESS : sign((uint64_t)i<u, (uint64_t)i> u);
+    return order < 0 ? CEL_LESS : order > 0 ? CEL_MORE : CEL_SAME;
 }
 
 static enum cel_order doubles(double a, double b)
 {
-    return isnan(a) || isnan(b) ? CEL_UNORDERED : sign(a<b, a> b);
+    return isnan(a) || isnan(b) ? CEL_UNORDERED : sign((a > b) - (a < b));
 }
 
+static double as_double(const struct cel_value *v)
+{
+    return v->type == CEL_INT ? (double)v->i : v->type == CEL_UINT ? (double)v->u : v->d;
+}
+
+/* Integers are compared exactly. Beside a double the other is rounded to one, as the conformance
+ * suite wants it: 2^63 - 1 equals 9223372036854775808.0. */
 static enum cel_order numbers(const struct cel_value *a, const struct cel_value *b)
 {
-    if (a->type == b->type) {
-        if (a->type == CEL_INT)
-            return sign(a->i<b->i, a->i> b->i);
-        if (a->type == CEL_UINT)
-            return sign(a->u<b->u, a->u> b->u);
-        return doubles(a->d, b->d);
-    }
-    if (a->type == CEL_DOUBLE)
-        return b->type == CEL_INT ? double_to_int(a->d, b->i) : double_to_uint(a->d, b->u);
-    if (b->type == CEL_DOUBLE)
-        return reverse(numbers(b, a));
-    return a->type == CEL_INT ? int_to_uint(a->i, b->u) : reverse(int_to_uint(b->i, a->u));
+    if (a->type == CEL_DOUBLE || b->type == CEL_DOUBLE)
+        return doubles(as_double(a), as_double(b));
+    if (a->type == CEL_INT && b->type == CEL_INT)
+        return sign((a->i > b->i) - (a->i < b->i));
+    if (a->type == CEL_INT && a->i < 0)
+        return CEL_LESS;
+    if (b->type == CEL_INT && b->i < 0)
+        return CEL_MORE;
+    return sign((a->u > b->u) - (a->u < b->u)); /* the same bits as those of i */
 }
 
 enum cel_order cel_compare(const struct cel_value *a, const struct cel_value *b)
 {
-    int order;
-
     if (cel_is_number(a) && cel_is_number(b))
         return numbers(a, b);
     if (a->type != b->type)
         return CEL_UNLIKE;
     if (a->type == CEL_BOOL)
-        return sign(!a->boolean && b->boolean, a->boolean && !b->boolean);
+        return sign(a->boolean - b->boolean);
     if (a->type == CEL_DURATION)
-        return sign(a->i<b->i, a->i> b->i);
+        return sign((a->i > b->i) - (a->i < b->i));
     if (a->type == CEL_TIMESTAMP) {
         if (a->time.seconds != b->time.seconds)
-            return sign(a->time.seconds < b->time.seconds, true);
-        return sign(a->time.nanos<b->time.nanos, a->time.nanos> b->time.nanos);
+            return a->time.seconds < b->time.seconds ? CEL_LESS : CEL_MORE;
+        return sign((a->time.nanos > b->time.nanos) - (a->time.nanos < b->time.nanos));
     }
     if (a->type != CEL_STRING && a->type != CEL_BYTES)
         return CEL_UNLIKE;
-    order = str_cmp(a->s, b->s);
-    return sign(order<0, order> 0);
+    return sign(str_cmp(a->s, b->s));
 }
 
 /* ---- arithmetic ---- */
@@ -174,11 +135,6 @@ static struct cel_value reals(enum cel_code op, double a, double b)
     if (op == CEL_OP_DIV)
         return cel_double(a / b);
     return cel_no_overload();
-}
-
-static double as_double(const struct cel_value *v)
-{
-    return v->type == CEL_INT ? (double)v->i : v->type == CEL_UINT ? (double)v->u : v->d;
 }
 
 static struct cel_value number_arith(enum cel_code op, const struct cel_value *a,
