@@ -8,13 +8,8 @@
 #define MAX_MS ((int64_t)253402300799999) /* 9999-12-31T23:59:59.999Z */
 #define DURATION_MAX_NS ((uint64_t)36525 * 86400 * 1000000000)
 
-struct date {
-    int64_t year;
-    unsigned month, day;
-};
-
-/* Days since 1970-01-01. Years are counted from March, so that the leap day is the last one. */
-static int64_t days_of(struct date d)
+/* Years are counted from March, so that the leap day is the last one. */
+int64_t time_days(struct date d)
 {
     int64_t year = d.month <= 2 ? d.year - 1 : d.year;
     int64_t era = (year >= 0 ? year : year - 399) / 400;
@@ -25,7 +20,7 @@ static int64_t days_of(struct date d)
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - 719468;
 }
 
-static struct date date_of(int64_t days)
+struct date time_date(int64_t days)
 {
     int64_t shifted = days + 719468;
     int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
@@ -39,6 +34,16 @@ static struct date date_of(int64_t days)
     d.month = (unsigned)(month < 10 ? month + 3 : month - 9);
     d.year = year + era * 400 + (d.month <= 2);
     return d;
+}
+
+bool time_date_valid(struct date d)
+{
+    bool leap = d.year % 4 == 0 && (d.year % 100 != 0 || d.year % 400 == 0);
+    unsigned most = d.month == 4 || d.month == 6 || d.month == 9 || d.month == 11 ? 30 : 31;
+
+    if (d.month == 2)
+        most = leap ? 29 : 28;
+    return d.month >= 1 && d.month <= 12 && d.day >= 1 && d.day <= most;
 }
 
 static void put_digits(char *p, unsigned v, size_t n)
@@ -61,7 +66,7 @@ static void print(struct buf *b, int64_t ms, bool always_ms)
         ms = MAX_MS;
     days = (ms >= 0 ? ms : ms - DAY_MS + 1) / DAY_MS;
     rest = (unsigned)(ms - days * DAY_MS);
-    d = date_of(days);
+    d = time_date(days);
     put_digits(text, (unsigned)d.year, 4);
     put_digits(text + 5, d.month, 2);
     put_digits(text + 8, d.day, 2);
@@ -116,25 +121,18 @@ static bool take_char(str_t *s, char ch)
     return true;
 }
 
-static unsigned days_in(unsigned year, unsigned month)
-{
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-
-    if (month == 2)
-        return leap ? 29 : 28;
-    return month == 4 || month == 6 || month == 9 || month == 11 ? 30 : 31;
-}
-
 static bool take_date(str_t *s, int64_t *out_days)
 {
     unsigned year, month, day;
+    struct date d;
 
     if (!take_digits(s, 4, &year) || !take_char(s, '-') || !take_digits(s, 2, &month) ||
         !take_char(s, '-') || !take_digits(s, 2, &day))
         return false;
-    if (month < 1 || month > 12 || day < 1 || day > days_in(year, month))
+    d = (struct date){ (int64_t)year, month, day };
+    if (!time_date_valid(d))
         return false;
-    *out_days = days_of((struct date){ (int64_t)year, month, day });
+    *out_days = time_days(d);
     return true;
 }
 

@@ -1,7 +1,18 @@
-/* RFC 3339 and Go durations to and from milliseconds. */
+/* Days of the Gregorian calendar; RFC 3339 and Go durations to and from milliseconds. */
 #pragma once
 
 #include "base/buf.h"
+
+struct date {
+    int64_t year;
+    unsigned month, day; /* from 1 on */
+};
+
+/* Days since 1970-01-01, also before it. */
+int64_t time_days(struct date d);
+struct date time_date(int64_t days);
+/* False for a 30 February. */
+bool time_date_valid(struct date d);
 
 /* "2026-05-02T08:00:00Z", with ".123" when there are milliseconds. */
 void time_rfc3339(struct buf *b, int64_t ms);

@@ -201,12 +201,38 @@ static void durations_are_printed(void **state)
     check_print(duration_print, INT64_MIN, "-2562047788015h12m55.808s");
 }
 
+static void days_and_dates_are_each_others_inverse(void **state)
+{
+    struct date d;
+
+    (void)state;
+    assert_int_equal(time_days((struct date){ 1970, 1, 1 }), 0);
+    assert_int_equal(time_days((struct date){ 1, 1, 1 }), -719162);
+    assert_int_equal(time_days((struct date){ 2000, 2, 29 }), 11016);
+    for (int64_t days = -720000; days < 2932896; days += 13) {
+        d = time_date(days);
+        if (!time_date_valid(d) || time_days(d) != days)
+            fail_msg("day %lld", (long long)days);
+    }
+    assert_true(time_date_valid((struct date){ 2024, 2, 29 }));
+    assert_false(time_date_valid((struct date){ 2023, 2, 29 }));
+    assert_false(time_date_valid((struct date){ 1900, 2, 29 }));
+    assert_false(time_date_valid((struct date){ 2024, 4, 31 }));
+    assert_false(time_date_valid((struct date){ 2024, 0, 1 }));
+    assert_false(time_date_valid((struct date){ 2024, 13, 1 }));
+    assert_false(time_date_valid((struct date){ 2024, 1, 0 }));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(times_are_printed),     cmocka_unit_test(times_are_parsed),
-        cmocka_unit_test(other_text_is_no_time), cmocka_unit_test(the_calendar_agrees_with_libc),
-        cmocka_unit_test(durations_are_parsed),  cmocka_unit_test(other_text_is_no_duration),
+        cmocka_unit_test(days_and_dates_are_each_others_inverse),
+        cmocka_unit_test(times_are_printed),
+        cmocka_unit_test(times_are_parsed),
+        cmocka_unit_test(other_text_is_no_time),
+        cmocka_unit_test(the_calendar_agrees_with_libc),
+        cmocka_unit_test(durations_are_parsed),
+        cmocka_unit_test(other_text_is_no_duration),
         cmocka_unit_test(durations_are_printed),
     };
 

@@ -1,4 +1,5 @@
 /* The parts of timestamps, in UTC, at a fixed offset or in a zone, and of durations. */
+#include "base/time.h"
 #include "base/zone.h"
 #include "codec/cel_priv.h"
 
@@ -39,45 +40,30 @@ static bool offset_at(str_t s, int64_t at, int64_t *out)
 
 enum part { YEAR, MONTH, DAY_OF_MONTH, DAY_OF_WEEK, DAY_OF_YEAR, HOURS, MINUTES, SECONDS, MILLIS };
 
-/* The parts of a date that depend on the calendar; days since 1970. */
-static int64_t calendar(int64_t days, enum part part)
-{
-    int64_t era_days = days + 719468 + 146097; /* since 0000-03-01, one cycle more: positive */
-    int64_t era = era_days / 146097, doe = era_days % 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100); /* from March on */
-    int64_t mp = (5 * doy + 2) / 153, month = mp < 10 ? mp + 2 : mp - 10;
-    int64_t year = yoe + era * 400 - 400 + (month < 2);
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-
-    if (part == YEAR)
-        return year;
-    if (part == MONTH)
-        return month;
-    if (part == DAY_OF_MONTH)
-        return doy - (153 * mp + 2) / 5;
-    return month < 2 ? doy - 306 : doy + 59 + leap;
-}
-
 static struct cel_value time_part(const struct cel_value *a, size_t n, enum part part)
 {
     int64_t offset = 0, seconds, days;
+    struct date d;
 
     if (n > 1 && a[1].type != CEL_STRING)
         return cel_no_overload();
     if (n > 1 && !offset_at(a[1].s, a->time.seconds, &offset))
         return cel_error("unknown time zone (Europe/Berlin, UTC or an offset such as +02:00)");
-    seconds = a->time.seconds + offset - (int64_t)-DAY * 800000; /* positive */
-    days = seconds / DAY - 800000;
-    seconds %= DAY;
+    seconds = a->time.seconds + offset;
+    days = (seconds - (seconds < 0 ? DAY - 1 : 0)) / DAY;
+    seconds -= days * DAY;
+    d = time_date(days);
     switch (part) {
     case YEAR:
+        return cel_int(d.year);
     case MONTH:
+        return cel_int(d.month - 1);
     case DAY_OF_MONTH:
-    case DAY_OF_YEAR:
-        return cel_int(calendar(days, part));
+        return cel_int(d.day - 1);
     case DAY_OF_WEEK:
-        return cel_int((days + 4 + (int64_t)7 * 200000) % 7);
+        return cel_int((days % 7 + 11) % 7); /* 1970-01-01 was a Thursday */
+    case DAY_OF_YEAR:
+        return cel_int(days - time_days((struct date){ d.year, 1, 1 }));
     case HOURS:
         return cel_int(seconds / 3600);
     case MINUTES:

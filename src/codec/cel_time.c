@@ -1,5 +1,6 @@
 /* Timestamps and durations as text, and their range: the years 1 to 9999, and what fits 64 bits of
  * nanoseconds. */
+#include "base/time.h"
 #include "codec/cel_priv.h"
 
 #define SECOND 1000000000LL
@@ -72,23 +73,6 @@ static bool take_fraction(str_t *s, int64_t *nanos)
     return n > 0;
 }
 
-static int64_t days_of_month(int64_t year, int64_t month)
-{
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-
-    return month == 2 ? 28 + leap : 30 + ((month + (month > 7)) & 1);
-}
-
-/* Days since 1970 of a date in the years 0 to 9999, by Gregorian cycles of 400 years. */
-static int64_t days_since_epoch(int64_t year, int64_t month, int64_t day)
-{
-    int64_t y = year - (month <= 2);
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-
-    return 365 * y + (y + 400) / 4 - 100 - (y + 400) / 100 + 4 + (y + 400) / 400 - 1 + of_year -
-           719468;
-}
-
 static bool take_offset(str_t *s, int64_t *seconds)
 {
     int64_t hours, minutes, sign = take_char(s, '-') ? -1 : 1;
@@ -108,6 +92,7 @@ static bool take_offset(str_t *s, int64_t *seconds)
 bool cel_time_parse(str_t s, struct cel_value *out)
 {
     int64_t year, month, day, hour, minute, second, offset, nanos = 0;
+    struct date d;
 
     if (!take_digits(&s, 4, &year) || !take_char(&s, '-') || !take_digits(&s, 2, &month) ||
         !take_char(&s, '-') || !take_digits(&s, 2, &day))
@@ -121,12 +106,10 @@ bool cel_time_parse(str_t s, struct cel_value *out)
         return false;
     if (!take_offset(&s, &offset) || s.n > 0)
         return false;
-    if (month < 1 || month > 12 || day < 1 || day > days_of_month(year, month) || hour > 23 ||
-        minute > 59 || second > 59)
+    d = (struct date){ year, (unsigned)month, (unsigned)day };
+    if (!time_date_valid(d) || hour > 23 || minute > 59 || second > 59)
         return false;
-    *out = cel_time(days_since_epoch(year, month, day) * DAY + hour * 3600 + minute * 60 + second -
-                        offset,
-                    nanos);
+    *out = cel_time(time_days(d) * DAY + hour * 3600 + minute * 60 + second - offset, nanos);
     return true;
 }
 
@@ -217,18 +200,12 @@ static size_t put_fraction(char *to, int64_t nanos)
 
 str_t cel_time_text(struct arena *a, const struct cel_value *v)
 {
-    int64_t days = (v->time.seconds - TIME_MIN) / DAY, rest = (v->time.seconds - TIME_MIN) % DAY;
-    int64_t year = days / 366 + 1, month = 1;
+    int64_t since = v->time.seconds - TIME_MIN, rest = since % DAY;
+    struct date d = time_date(since / DAY + TIME_MIN / DAY);
     char fraction[12];
     size_t n = put_fraction(fraction, v->time.nanos);
 
-    days -= 719162; /* from 0001-01-01 to 1970-01-01 */
-    while (year < 9999 && days_since_epoch(year + 1, 1, 1) <= days)
-        year++;
-    while (month < 12 && days_since_epoch(year, month + 1, 1) <= days)
-        month++;
-    days -= days_since_epoch(year, month, 1);
-    return str_printf(a, "%04d-%02d-%02dT%02d:%02d:%02d%.*sZ", (int)year, (int)month, (int)days + 1,
+    return str_printf(a, "%04d-%02u-%02uT%02d:%02d:%02d%.*sZ", (int)d.year, d.month, d.day,
                       (int)(rest / 3600), (int)(rest / 60 % 60), (int)(rest % 60), (int)n,
                       fraction);
 }

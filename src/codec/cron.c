@@ -2,6 +2,7 @@
  * wall first, which the zone then turns into a time. */
 #include "codec/cron.h"
 
+#include "base/must.h"
 #include "base/time.h"
 
 #define DAY_S 86400
@@ -33,9 +34,6 @@ static bool parse_number(const struct range *r, str_t s, int *out)
             *out = r->low + (int)(i / 3);
             return true;
         }
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] < '0' || s.p[i] > '9')
-            return false;
     if (!str_to_u64(s, &v) || v < (uint64_t)r->low || v > (uint64_t)r->high)
         return false;
     *out = (int)v;
@@ -181,7 +179,7 @@ bool cron_parse(str_t text, struct cron *out, const char **what)
         *out = c;
         return true;
     }
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+    for (size_t i = 0; i < COUNT_OF(words); i++)
         if (str_eq_nocase(text, str_from(words[i].word)))
             text = str_from(words[i].fields);
     if (!parse_fields(text, &c, what))
@@ -194,31 +192,11 @@ bool cron_parse(str_t text, struct cron *out, const char **what)
     return true;
 }
 
-struct date {
-    int year, month, day, weekday;
-};
-
-/* The date of a day number (0: 1970-01-01); years begin in March inside, so leap days come last. */
-static struct date date_of(int64_t days)
-{
-    int64_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097;
-    int64_t of_era = z - era * 146097;
-    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
-    int64_t month = (5 * of_year + 2) / 153;
-    struct date d;
-
-    d.day = (int)(of_year - (153 * month + 2) / 5 + 1);
-    d.month = (int)(month < 10 ? month + 3 : month - 9);
-    d.year = (int)(year + era * 400 + (d.month <= 2));
-    d.weekday = (int)((days % 7 + 11) % 7); /* 1970-01-01 was a Thursday */
-    return d;
-}
-
 static bool day_fires(const struct cron *c, int64_t day)
 {
-    struct date d = date_of(day);
-    bool by_day = c->days >> d.day & 1, by_weekday = c->weekdays >> d.weekday & 1;
+    struct date d = time_date(day);
+    int weekday = (int)((day % 7 + 11) % 7); /* 1970-01-01 was a Thursday */
+    bool by_day = c->days >> d.day & 1, by_weekday = c->weekdays >> weekday & 1;
 
     if (!(c->months >> d.month & 1))
         return false;
