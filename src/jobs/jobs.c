@@ -139,7 +139,5 @@ void jobs_stop(struct jobs *j)
     if (!j)
         return;
     atomic_store(&j->stopping, true);
-    for (size_t i = 0; i < j->n; i++)
-        txn_cancel(j->txn, &j->items[i].call);
     jobs_unref(j);
 }

@@ -21,5 +21,5 @@ extern const size_t job_specs_n;
 /* Submits every job once; they keep themselves going until jobs_stop. */
 NODISCARD err_t jobs_start(struct ctx *c, struct txn *t, struct jobs **out);
 /* No job begins another slice; before txn_stop. Does not wait: the memory goes with the last of
- * their calls, at the latest in txn_stop. */
+ * their calls, in txn_stop when it is parked. NULL is allowed. */
 void jobs_stop(struct jobs *j);
