@@ -1,46 +1,58 @@
 // kill -9 at random moments under full load, then the account of everything that was acknowledged.
-// CRASH_KILLS (50) on SQLite, CRASH_PG_KILLS (10) on PostgreSQL when IRONFLOW_TEST_PG_URL names one.
+// CRASH_KILLS (36) on SQLite, CRASH_PG_KILLS (10) on PostgreSQL when IRONFLOW_TEST_PG_URL names one.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Server, pgUrl, until } from '../e2e/lib.mjs';
 import { Load, pause } from './load.mjs';
+import { Plain } from './plain.mjs';
+import { Push } from './push.mjs';
+import { Streams } from './streams.mjs';
+import { Children, Waits } from './waits.mjs';
+import { Cron, Debounce } from './flow.mjs';
+import { Cancel, Inject } from './operators.mjs';
 
-const LEASE_MS = 2000;
+const LEASE_MS = 2000, WORKERS = 6;
 const env = { LOG_LEVEL: 'error', IRONFLOW_LEASE_MS: String(LEASE_MS), IRONFLOW_LEASE_CLAIM_MS: '700',
-  IRONFLOW_GRACE_MS: '200', IRONFLOW_POLL_HOLD_MS: '300' };
-const OPEN = 'pending,running,waiting,paused';
+  IRONFLOW_GRACE_MS: '200', IRONFLOW_POLL_HOLD_MS: '300', IRONFLOW_PUSH_TIMEOUT_MS: '1500',
+  IRONFLOW_PUSH_STALE_MS: '3000', IRONFLOW_BREAKER_MS: '200' };
+
+const totals = (n) => Object.entries(n).map(([k, v]) => `${v} ${k}`).join(', ');
+
+/** Kills the server and starts it again. */
+async function kill(server, load, push) {
+  const at = Date.now();
+  void server.exited.then(() => push.killed()); // before the next server can ask
+  await server.crash();
+  load.downMs = Math.max(load.downMs, Date.now() - at);
+}
 
 async function crashes(t, options, kills) {
-  const server = await Server.start({ env, ...options });
+  const server = await Server.start({ env, flags: ['--node-id', 'one'], ...options });
   const load = new Load(server, LEASE_MS);
   t.after(async () => { load.close(); await server.stop(); });
-  await server.register('load', 'load.go',
-    { retry: { maxAttempts: 1000, initialDelayMs: 50, backoffFactor: 1, maxDelayMs: 50 } });
-  const emitters = Array.from({ length: 8 }, () => load.emitter());
-  const workers = Array.from({ length: 6 }, (_, i) => load.worker(i));
+  const push = new Push(load);
+  for (const kind of [new Plain(load), push, new Streams(load), new Waits(load), new Children(load),
+    new Debounce(load), new Cron(load), new Cancel(load), new Inject(load)]) await load.use(kind);
+  const actors = load.kinds.flatMap((kind) => kind.actors());
+  const workers = Array.from({ length: WORKERS }, (_, i) => load.worker(i));
 
-  for (let kill = 0; kill < kills; kill++) {
+  for (let i = 0; i < kills; i++) {
     await pause(Math.random() * 1300);
-    if (kill % 2 === 0) load.kill(kill % 6); // now and then a worker dies with it
-    await server.crash();
+    if (i % 2 === 0) load.killWorker(i % WORKERS); // now and then a worker dies with it
+    await kill(server, load, push);
   }
-  load.emitting = false;
-  await Promise.all(emitters);
-  await until('every run to end', async () => {
-    const open = await load.call('GET', `/runs?status=${OPEN}&limit=1`);
-    return open?.status === 200 && open.body.runs.length === 0;
-  }, 60000);
-  load.working = false;
-  await Promise.all(workers);
-  await load.account();
-  t.diagnostic(`${kills} kills, ${load.runs.size} runs, ${load.stored} events stored; acknowledged: ` +
-    Object.entries(load.n).map(([k, v]) => `${v} ${k}`).join(', '));
+  await load.finish(actors, workers, (ended) => until('every run to end', ended, 60000));
+  t.diagnostic(`${kills} kills, at most ${load.downMs} ms away, ${load.runs.size} runs, ${load.events.size} events; ${totals(load.n)}`);
+  for (const kind of load.kinds) t.diagnostic(`${kind.name}: ${totals(kind.n)}`);
   assert.deepEqual(load.faults, [], 'lost or repeated');
-  assert.ok(load.n.completions > kills * 10 && load.n.unanswered > kills / 2, 'the load was real');
+  assert.ok(load.n.unanswered > kills / 2, 'the load was real');
+  for (const kind of load.kinds) {
+    assert.ok((kind.n.emits ?? kind.n.ticks * 4) > kills, `the load of ${kind.name} was real`);
+  }
 }
 
 test('SQLite: nothing acknowledged is lost or repeated', (t) =>
-  crashes(t, { sqlite: true }, Number(process.env.CRASH_KILLS ?? 50)));
+  crashes(t, { sqlite: true }, Number(process.env.CRASH_KILLS ?? 36)));
 
 test('PostgreSQL: nothing acknowledged is lost or repeated', { skip: !pgUrl && 'no database' }, (t) =>
   crashes(t, {}, Number(process.env.CRASH_PG_KILLS ?? 10)));

@@ -1,9 +1,11 @@
 // Load at full speed against a server that is killed again and again, and the accounts of what it
-// acknowledged. Whoever hears no answer repeats the message, as clients do.
+// acknowledged. Whoever hears no answer repeats the message, as clients do. What is loaded, and what
+// is promised of it, stands in the kinds: plain, push, streams, waits, flow, operators. A kind has
+// {name, n, setup(), handlers, actors(), quiet(), account()}; handlers serve its pull functions, actors
+// go on while `emitting`, quiet ends what would go on by itself.
 import http from 'node:http';
-import { until } from '../e2e/lib.mjs';
 
-const NAMES = ['a', 'b', 'c'];
+const OPEN = 'pending,running,waiting,paused';
 
 export class Load {
   constructor(server, leaseMs) {
@@ -12,37 +14,45 @@ export class Load {
     this.agent = new http.Agent({ keepAlive: true, maxSockets: 128 });
     this.other = new http.Agent({ keepAlive: true, maxSockets: 16 });
     this.runs = new Map(); // id -> what was acknowledged of it
-    this.events = new Map(); // n -> {id, key}
-    this.open = 0;
-    this.sent = 0;
+    this.keyed = 0;
     this.emitting = true;
     this.working = true;
     this.faults = [];
-    this.n = { emits: 0, acks: 0, progress: 0, completions: 0, failures: 0, sleeps: 0, reads: 0,
-      unanswered: 0, refused: 0, steps: 0, workers_killed: 0 };
+    this.kinds = [];
+    this.handlers = {};
     this.lives = [];
+    this.n = { unanswered: 0, refused: 0, claims: 0, acks: 0, progress: 0, workers_killed: 0 };
+    this.downMs = 0; // the longest that the server was away
   }
 
   fault(text) {
     if (this.faults.length < 20) this.faults.push(text);
-    this.lost = true;
+  }
+
+  async use(kind) {
+    this.kinds.push(kind);
+    Object.assign(this.handlers, kind.handlers);
+    await kind.setup();
   }
 
   run(id) {
     let run = this.runs.get(id);
     if (!run) {
-      run = { id, steps: new Map(), seq: 0, heldUntil: 0, output: undefined, closed: false };
+      run = { id, steps: new Map(), seq: 0, heldUntil: 0, output: undefined };
       this.runs.set(id, run);
     }
     return run;
   }
 
-  /** One request; undefined when no answer came. */
+  // ---- messages ----
+
+  /** One request; undefined when no answer came. A path below /api/v1, or an RPC by its name. */
   call(method, path, body, agent = this.agent) {
     const text = body === undefined ? undefined : JSON.stringify(body);
     return new Promise((resolve) => {
       const request = http.request({
-        host: '127.0.0.1', port: this.server.port, method, path: `/api/v1${path}`, agent,
+        host: '127.0.0.1', port: this.server.port, method, agent,
+        path: path.startsWith('/') ? `/api/v1${path}` : `/ironflow.v1.IronflowService/${path}`,
         headers: text === undefined ? {} : {
           'content-type': 'application/json', 'content-length': Buffer.byteLength(text),
         },
@@ -62,55 +72,51 @@ export class Load {
     });
   }
 
-  /** Repeats until there is an answer that is not 503; undefined when the sender has died. */
+  /** Repeats until there is an answer that is not 503; undefined when the sender has died. `tries` of
+   *  the answer says how often it was sent. */
   async insist(method, path, body, life = {}) {
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       if (life.dead) return undefined;
+      if (this.closed) return new Promise(() => {}); // the test is over
       const answer = await this.call(method, path, body);
-      if (answer && answer.status !== 503) return answer;
+      if (answer && answer.status !== 503) return { ...answer, tries };
       this.n.unanswered++;
       await pause(5 + Math.random() * 20);
     }
   }
 
-  // ---- emitters ----
-
-  async emitter() {
-    while (this.emitting) {
-      if (this.open > 400) { await pause(5); continue; }
-      const n = ++this.sent;
-      const key = n % 2 === 0 ? `key-${n}` : undefined;
-      const body = { name: 'load.go', data: { n }, ...(key ? { idempotency_key: key } : {}) };
-      const answer = key ? await this.insist('POST', '/events', body) : await this.call('POST', '/events', body);
-      if (!answer) { this.n.unanswered++; await pause(10); continue; }
-      if (answer.status === 503) { await pause(10); continue; }
-      if (answer.status !== 200 || answer.body.run_ids.length !== 1) {
-        this.fault(`emit ${n}: ${answer.status} ${JSON.stringify(answer.body)}`);
-        continue;
-      }
-      this.n.emits++;
-      this.open++;
-      const id = answer.body.run_ids[0];
-      this.run(id).emitted = true;
-      this.events.set(n, { id: answer.body.event_id, key });
-      if (n % 8 === 0) await this.readBack(id);
-    }
+  rpc(method, body) {
+    return this.insist('POST', method, body);
   }
 
-  /** On another connection, the moment the write was answered. */
-  async readBack(id) {
-    const answer = await this.call('GET', `/runs/${id}`, undefined, this.other);
-    if (!answer || answer.status === 503) return;
-    this.n.reads++;
-    if (answer.status !== 200) this.fault(`run ${id} was acknowledged and reads ${answer.status}`);
+  /** An event that is stored once however often it has to be sent: {event_id, run_ids}. */
+  async emit(name, data) {
+    const key = `key-${++this.keyed}`;
+    const answer = await this.insist('POST', '/events', { name, data, idempotency_key: key });
+    if (answer.status !== 200) this.fault(`emit ${name}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    return answer.status === 200 ? answer.body : { run_ids: [] };
   }
 
-  // ---- workers ----
+  /** The same of a function that starts one run; its account. */
+  async start(name, data) {
+    const answer = await this.emit(name, data);
+    if (answer.run_ids.length !== 1) this.fault(`emit ${name}: ${JSON.stringify(answer)}`);
+    const run = this.run(answer.run_ids[0]);
+    run.emitted = true;
+    return run;
+  }
 
-  async register(worker) {
-    await this.insist('POST', `/workers/${worker}/register`, {
-      worker_id: worker, hostname: 'crash', function_ids: ['load'], max_concurrent_jobs: 8,
-    });
+  async register(id, event, extra = {}) {
+    await this.server.register(id, event,
+      { retry: { maxAttempts: 1000, initialDelayMs: 50, backoffFactor: 1, maxDelayMs: 50 }, ...extra });
+  }
+
+  // ---- pull workers ----
+
+  async registerWorker(worker) {
+    await this.insist('POST', `/workers/${worker}/register`, { worker_id: worker, hostname: 'crash',
+      function_ids: Object.keys(this.handlers), max_concurrent_jobs: 8,
+      version: { sdk: '0.29.0', runtime: 'node-v22.3.0' } });
   }
 
   /** One worker slot: when its worker dies, with all its jobs, another one takes its place. */
@@ -122,22 +128,24 @@ export class Load {
   }
 
   /** The worker dies in the middle of whatever it does. */
-  kill(slot) {
+  killWorker(slot) {
     this.lives[slot].dead = true;
     this.n.workers_killed++;
   }
 
   async work(id, life) {
     const active = new Set();
-    await this.register(id);
+    await this.registerWorker(id);
     while (this.working && !life.dead) {
       if (active.size >= 8) { await Promise.race(active); continue; }
+      const polledAt = Date.now();
       const answer = await this.call('GET', `/workers/${id}/jobs?available=${8 - active.size}`);
       if (!answer || answer.status === 503) { await pause(10); continue; }
-      if (answer.status === 404) { await this.register(id); continue; }
+      if (answer.status === 404) { await this.registerWorker(id); continue; }
       if (answer.status === 204) await pause(5); // the server may still count jobs that we forgot
-      for (const job of answer.body?.jobs ?? []) {
-        const done = this.job(id, job, life).finally(() => active.delete(done));
+      for (const assignment of answer.body?.jobs ?? []) {
+        const job = new Job(this, id, assignment, life, polledAt);
+        const done = this.handlers[assignment.function_id](job).finally(() => active.delete(done));
         active.add(done);
       }
     }
@@ -145,153 +153,177 @@ export class Load {
   }
 
   /** What is handed out may not contradict what was acknowledged. */
-  handed(job) {
-    const run = this.run(job.run_id);
-    const has = new Map(job.completed_steps.map((s) => [s.name, JSON.stringify(s.output)]));
-    if (job.execution_seq <= run.seq) this.fault(`${run.id}: fence ${job.execution_seq} after ${run.seq}`);
+  handed(runId, seq, steps, askedAt) {
+    const run = this.run(runId);
+    const has = stepsByName(steps);
+    this.n.claims++;
+    if (seq <= run.seq) this.fault(`${run.id}: fence ${seq} after ${run.seq}`);
     if (run.output !== undefined) this.fault(`${run.id} is completed and is handed out`);
+    if (run.cancelledAt < askedAt) this.fault(`${run.id} is cancelled and is handed out`);
     if (Date.now() < run.heldUntil) this.fault(`${run.id}: its acknowledged lease was lost`);
     for (const [name, output] of run.steps) {
-      if (has.get(name) !== output) this.fault(`${run.id}: step ${name} was acknowledged and is lost`);
+      if (has.get(name) !== output) this.fault(`${run.id}: step ${name} was acknowledged and is lost: ${has.get(name)}`);
     }
-    run.seq = job.execution_seq;
+    run.seq = seq;
     return { run, has };
   }
 
-  /** Executes a step; one whose result was acknowledged may not come here. */
-  step(run, job, name) {
-    const now = Date.now();
-    if (run.steps.has(name)) this.fault(`${run.id}: step ${name} is executed again`);
-    this.n.steps++;
-    return { id: `${run.id}:${name}:0`, name, type: 'invoke', status: 'completed',
-      started_at: new Date(now - 1).toISOString(), ended_at: new Date(now).toISOString(),
-      duration_ms: 1, output: { by: job.execution_seq, no: this.n.steps } };
-  }
+  // ---- the end ----
 
-  async job(worker, job, life) {
-    const { run, has } = this.handed(job);
-    const path = `/workers/${worker}/jobs/${job.job_id}`;
-    const fence = { execution_seq: job.execution_seq, lease_token: job.lease_token };
-    if (Math.random() < 0.001) { await this.late(run, job, path, fence); return; }
-    if (life.dead) return;
-    const began = Date.now();
-    const ack = await this.insist('PUT', `${path}/ack`, { run_id: run.id, ...fence }, life);
-    if (!ack) return;
-    if (ack.status !== 200) { this.refused(ack, path); return; }
-    this.n.acks++;
-    if (run.seq === job.execution_seq) run.heldUntil = began + this.leaseMs;
-    let tail = [], offset = job.step_sequence_base;
-    for (const name of NAMES) {
-      if (has.has(name)) continue;
-      if (Math.random() < 0.001) return; // it forgets the job between two steps
-      tail.push(this.step(run, job, name));
-      if (Math.random() < 0.5) continue;
-      const sent = Date.now();
-      const answer = await this.insist('PUT', path,
-        { status: 'progress', steps: tail, step_offset: offset, ...fence }, life);
-      if (!answer) return;
-      if (answer.status !== 200) { this.refused(answer, path); return; }
-      this.n.progress++;
-      if (run.seq === job.execution_seq) run.heldUntil = sent + this.leaseMs;
-      this.keep(run, tail);
-      offset += tail.length;
-      tail = [];
-    }
-    await this.final(run, path, { steps: tail, step_offset: offset, ...fence }, life);
-  }
-
-  /** A worker that forgets its job and remembers it when others have had it. */
-  async late(run, job, path, fence) {
-    await until(`run ${run.id} to be handed out again`, () => run.seq > job.execution_seq || !this.working);
-    if (run.seq === job.execution_seq) return;
-    const answer = await this.insist('PUT', path, { status: 'completed', output: 'late', ...fence });
-    if (answer.status === 200) this.fault(`${path}: an old fence was accepted`);
-    this.refused(answer, path);
-  }
-
-  keep(run, steps) {
-    for (const s of steps) run.steps.set(s.name, JSON.stringify(s.output));
-  }
-
-  async final(run, path, rest, life) {
-    const roll = Math.random();
-    let body = { status: 'completed', output: { done: run.id, no: this.n.steps }, ...rest };
-    if (roll < 0.02) body = { status: 'failed', error: { message: 'again', retryable: true }, ...rest };
-    else if (roll < 0.04 && !run.slept) {
-      body = { status: 'yielded', yield: { step_id: `${run.id}:nap:0`, type: 'sleep',
-        until: new Date(Date.now() + 150).toISOString() }, ...rest };
-    }
-    run.heldUntil = 0; // from here on somebody else may get it
-    const answer = await this.insist('PUT', path, body, life);
-    if (!answer) return;
-    if (answer.status !== 200) { this.refused(answer, path); return; }
-    this.keep(run, rest.steps);
-    if (body.status === 'failed') { this.n.failures++; return; }
-    if (body.status === 'yielded') { this.n.sleeps++; run.slept = true; return; }
-    this.n.completions++;
-    run.output = JSON.stringify(body.output);
-    if (run.emitted && !run.closed) { run.closed = true; this.open--; }
-  }
-
-  refused(answer, path) {
-    this.n.refused++;
-    if (answer.status !== 409) this.fault(`${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
-  }
-
-  // ---- the account ----
-
-  /** Every acknowledged emit, step and completion is there. */
-  async account() {
-    const ids = [...this.runs.keys()];
+  /** Waits until every run has ended, then makes up the accounts of all kinds. */
+  async finish(actors, workers, untilAll) {
+    this.emitting = false;
+    await Promise.all(actors);
+    for (const kind of this.kinds) await kind.quiet?.();
+    let open;
+    await untilAll(async () => {
+      open = await this.call('GET', `/runs?status=${OPEN}&limit=10`);
+      return open?.status === 200 && open.body.runs.length === 0;
+    }).catch((e) => {
+      this.fault(e.message);
+      for (const r of open.body.runs) this.fault(`${r.function_id} ${r.id} is still ${r.status} ${r.pause_reason ?? ''}`);
+    });
+    this.working = false;
+    await Promise.all(workers);
+    await this.loadEvents();
+    const all = [...this.runs.values()];
     await Promise.all(Array.from({ length: 32 }, async () => {
-      for (let id = ids.pop(); id !== undefined; id = ids.pop()) await this.accountRun(this.runs.get(id));
+      for (let run = all.pop(); run; run = all.pop()) await this.accountRun(run);
     }));
-    await this.accountEvents();
+    for (const kind of this.kinds) await kind.account();
   }
 
+  /** Every acknowledged emit, step and end is there. */
   async accountRun(run) {
     const found = await this.call('GET', `/runs/${run.id}`);
     if (found?.status !== 200) { this.fault(`run ${run.id} is lost: ${found?.status}`); return; }
-    if (found.body.status !== 'completed') this.fault(`run ${run.id} is ${found.body.status}`);
+    run.found = found.body;
+    const end = run.cancelledAt ? 'cancelled' : 'completed';
+    if (found.body.status !== end) this.fault(`run ${run.id} of ${found.body.function_id} is ${found.body.status}, not ${end}`);
     if (run.output !== undefined && JSON.stringify(found.body.output) !== run.output) {
       this.fault(`run ${run.id}: its completion is lost`);
     }
+    if (run.steps.size === 0) return;
     const steps = await this.call('GET', `/runs/${run.id}/steps`);
-    const kept = new Map(steps.body.steps.map((s) => [s.name, s]));
-    for (const [name, output] of run.steps) {
-      const s = kept.get(name);
-      if (s?.status !== 'completed' || JSON.stringify(s.output) !== output) {
-        this.fault(`run ${run.id}: step ${name} is lost`);
-      }
-    }
+    const kept = stepsByName(steps.body.steps.filter((s) => s.status === 'completed'));
+    if (kept.size !== steps.body.steps.length) this.fault(`run ${run.id} has a step twice, or one that did not end`);
+    for (const [name, output] of run.steps)
+      if (kept.get(name) !== output) this.fault(`run ${run.id}: step ${name} is lost`);
   }
 
-  /** All events once: an acknowledged one is there, a key made no two. */
-  async accountEvents() {
-    const seen = new Map();
+  /** All events that are stored, by id. */
+  async loadEvents() {
+    this.events = new Map();
     for (let cursor = ''; ;) {
       const page = await this.call('GET', `/events?limit=100${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
       if (page?.status !== 200) { this.fault(`events: ${page?.status} ${JSON.stringify(page?.body)}`); return; }
-      for (const e of page.body.events) {
-        if (e.data?.n === undefined) continue;
-        if (seen.has(e.data.n)) this.fault(`emit ${e.data.n} made two events`);
-        seen.set(e.data.n, e.id);
-      }
+      for (const e of page.body.events) this.events.set(e.id, e);
       cursor = page.body.next_cursor ?? page.body.page?.next_cursor ?? '';
       if (!cursor) break;
     }
-    for (const [n, event] of this.events) {
-      if (seen.get(n) !== event.id) this.fault(`emit ${n} is lost: ${event.id}, found ${seen.get(n)}`);
+  }
+
+  /** All runs of a function. */
+  async runsOf(fn) {
+    const all = [];
+    for (;;) {
+      const page = await this.call('GET', `/runs?function_id=${fn}&limit=1000&offset=${all.length}`);
+      all.push(...page.body.runs);
+      if (page.body.runs.length < 1000) return all;
     }
-    this.stored = seen.size;
   }
 
   close() {
+    this.emitting = this.working = false;
+    this.closed = true;
+    for (const kind of this.kinds) kind.close?.();
     this.agent.destroy();
     this.other.destroy();
   }
 }
 
+/** A job in the hands of a pull worker. What is refused must be 409; then the job is over. */
+export class Job {
+  constructor(load, worker, job, life, polledAt) {
+    Object.assign(this, { load, life, worker, seq: job.execution_seq, id: job.run_id, event: job.event });
+    this.path = `/workers/${worker}/jobs/${job.job_id}`;
+    this.fence = { execution_seq: job.execution_seq, lease_token: job.lease_token };
+    this.offset = job.step_sequence_base;
+    const { run, has } = load.handed(job.run_id, job.execution_seq, job.completed_steps, polledAt);
+    this.run = run;
+    this.has = has; // name -> JSON of the output
+  }
+
+  /** The lease that an accepted message has given holds from when it was sent. */
+  async send(path, body, holds) {
+    const sent = Date.now();
+    if (!holds) this.run.heldUntil = 0; // from here on somebody else may get it
+    const answer = await this.load.insist('PUT', path, { ...this.fence, ...body }, this.life);
+    if (!answer) return false;
+    if (answer.status !== 200) {
+      this.load.n.refused++;
+      if (answer.status !== 409) this.load.fault(`${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+      return false;
+    }
+    if (this.run.cancelledAt < sent) this.load.fault(`${this.id} is cancelled and a report is accepted`);
+    if (holds && this.run.seq === this.seq) this.run.heldUntil = sent + this.load.leaseMs;
+    return true;
+  }
+
+  async ack() {
+    if (!await this.send(`${this.path}/ack`, { run_id: this.id }, true)) return false;
+    this.load.n.acks++;
+    return true;
+  }
+
+  /** A report with steps, which are kept from now on. */
+  async report(body, steps = []) {
+    if (!await this.send(this.path, { ...body, steps, step_offset: this.offset }, body.status === 'progress')) return false;
+    for (const s of steps) this.run.steps.set(s.name, JSON.stringify(s.output));
+    this.offset += steps.length;
+    return true;
+  }
+
+  async progress(steps) {
+    if (!await this.report({ status: 'progress' }, steps)) return false;
+    this.load.n.progress++;
+    return true;
+  }
+
+  async complete(output, steps = []) {
+    if (!await this.report({ status: 'completed', output }, steps)) return false;
+    this.run.output = JSON.stringify(output);
+    return true;
+  }
+
+  yields(name, what, steps = []) {
+    return this.report({ status: 'yielded', yield: { step_id: `${this.id}:${name}:0`, ...what } }, steps);
+  }
+
+  /** Executes a step; one whose result was acknowledged may not come here. */
+  step(name, output) {
+    const now = Date.now();
+    if (this.run.steps.has(name)) this.load.fault(`${this.id}: step ${name} is executed again`);
+    return { id: `${this.id}:${name}:0`, name, type: 'invoke', status: 'completed',
+      started_at: new Date(now - 1).toISOString(), ended_at: new Date(now).toISOString(), duration_ms: 1, output };
+  }
+}
+
 export function pause(ms) {
   return new Promise((resolve) => { setTimeout(resolve, ms); });
+}
+
+/** Name (the middle of the id) -> JSON of the output, of completed steps in any of the three protocols. */
+export function stepsByName(steps = []) {
+  return new Map(steps.map((s) => [(s.step_id ?? s.stepId ?? s.id).split(':')[1], JSON.stringify(s.output ?? null)]));
+}
+
+/** `n` loops of an actor, with a pause between the rounds. */
+export function loops(load, n, round, everyMs = 0) {
+  return Array.from({ length: n }, async () => {
+    while (load.emitting) {
+      await round();
+      if (everyMs > 0) await pause(Math.random() * 2 * everyMs);
+    }
+  });
 }
