@@ -25,7 +25,7 @@ DEPS_api    := api jobs svc store engine txn http db rt codec base
 DEPS_cli    := cli http rt codec base
 DEPS_main   := main cli api jobs svc store engine txn http db rt codec base
 
-PKGS := libuv libnghttp2 sqlite3 libpq libcrypto
+PKGS := libuv libnghttp2 sqlite3 libpq libcrypto yaml-0.1
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 LLHTTP := /usr/share/llhttp

@@ -4,7 +4,7 @@
 set -eu
 
 build="gcc make pkg-config ccache mold libc6-dev libuv1-dev libnghttp2-dev libsqlite3-dev libpq-dev libssl-dev
-libcurl4-openssl-dev libglib2.0-0 tzdata node-llhttp"
+libyaml-dev libcurl4-openssl-dev libglib2.0-0 tzdata node-llhttp"
 test="$build libcmocka-dev postgresql curl jq procps clang libclang-rt-14-dev clang-format clang-tidy
 cppcheck sqlite3"
 

@@ -34,7 +34,7 @@ for f in src/*/*.c src/*/*.h; do
 done
 # One foreign library, one wrapper file.
 foreign() { # header pattern, files that may include it
-    grep -lE "^#include <$1" src/*/*.c src/*/*.h 2>/dev/null | grep -vE "_test\.c$|$2" | while read -r f; do
+    grep -lE "^#include <($1)" src/*/*.c src/*/*.h 2>/dev/null | grep -vE "_test\.c$|$2" | while read -r f; do
         echo "$f: <$1...> belongs behind its wrapper ($2)" >&2
         echo x
     done
@@ -45,6 +45,7 @@ out=$(
     foreign 'llhttp' 'src/http/h1\.'
     foreign 'nghttp2' 'src/http/h2(\.c|_client_fixture)'
     foreign 'curl/' 'src/http/(client|outbound)\.c'
+    foreign 'yaml\.h' 'src/codec/yaml\.c'
     foreign 'uv\.h' 'src/rt/|src/http/(conn|server)'
     foreign 'openssl/' 'src/base/crypto\.c'
     foreign 'pthread' 'src/base/|src/rt/loop'

@@ -15,7 +15,7 @@
 #include "main/banner.h"
 #include "main/discovery.h"
 
-enum { DRAIN_MS = 30000, DRAIN_STEP_MS = 10 };
+enum { DRAIN_STEP_MS = 10 };
 
 static const struct opt serve_opts[] = {
     { 'p', "port", OPT_INT, "number", "9123", "Port of the API; 0 picks a free one." },
@@ -30,7 +30,8 @@ static const struct opt serve_opts[] = {
       "Where the first admin key is written; beside the database." },
     { 0, "durability", OPT_TEXT, "full|normal", "full",
       "full: every answer is on disk; normal: synced at checkpoints only." },
-    { 'f', "config", OPT_TEXT, "path", NULL, "Configuration file (not in this release)." },
+    { 'f', "config", OPT_TEXT, "path", NULL,
+      "Configuration file, ironflow.yaml; flags and variables beat it." },
     { 0, "nats-url", OPT_TEXT, "url", NULL, "External NATS (not in this release)." },
     { 0, "nats-creds", OPT_TEXT, "path", NULL, "Credentials of NATS (not in this release)." },
     { 0, "pprof", OPT_FLAG, NULL, NULL, "Profiling port (not in this release)." },
@@ -42,9 +43,10 @@ const struct cmd cmd_serve = {
     .help = "Start the server.",
     .about =
         "Serves the API on one port until SIGINT or SIGTERM; then it finishes what runs, for at\n"
-        "most 30 seconds. A second signal ends it at once.",
+        "most 30 seconds, or as long as a push request may take. A second signal ends it at once.",
     .examples =
-        "ironflow serve --dev\nironflow serve --port 8080 --db /var/lib/ironflow/ironflow.db",
+        "ironflow serve --dev\nironflow serve --port 8080 --db /var/lib/ironflow/ironflow.db\n"
+        "ironflow serve -f ironflow.yaml",
     .opts = serve_opts,
     .run = cmd_serve_run,
     .own_log = true,
@@ -94,12 +96,12 @@ static void open_browser(int port)
 }
 
 /* Requests in flight get their time; a second signal ends it. */
-static bool drain(struct server *s, const sigset_t *set)
+static bool drain(struct server *s, const sigset_t *set, int64_t ms)
 {
     struct timespec step = { 0, DRAIN_STEP_MS * 1000000L };
 
     server_drain(s);
-    for (int waited = 0; server_busy(s) > 0 && waited < DRAIN_MS; waited += DRAIN_STEP_MS)
+    for (int64_t waited = 0; server_busy(s) > 0 && waited < ms; waited += DRAIN_STEP_MS)
         if (sigtimedwait(set, NULL, &step) > 0)
             return false;
     return true;
@@ -115,15 +117,18 @@ int cmd_serve_run(struct cli *cli)
 {
     struct ctx *c = cli->c;
     struct options o;
+    struct config *file = NULL;
     struct server *s = NULL;
     sigset_t signals;
     int sig;
     err_t e;
 
     tune_memory();
-    e = options_logging(cli);
+    e = options_file(cli, &file);
     if (e == ERR_OK)
-        e = options_read(cli, &o);
+        e = options_logging(cli, file);
+    if (e == ERR_OK)
+        e = options_read(cli, file, &o);
     if (e != ERR_OK)
         return fail(c, e);
     block_signals(&signals);
@@ -144,7 +149,7 @@ int cmd_serve_run(struct cli *cli)
     if (o.dev)
         discovery_remove(c, server_port(s));
     log_info("shutting down", "signal=%s", sig == SIGINT ? "SIGINT" : "SIGTERM");
-    if (!drain(s, &signals)) {
+    if (!drain(s, &signals, options_drain_ms(&o))) {
         log_warn("second signal, ending at once", "in_flight=%zu", server_busy(s));
         _exit(1);
     }

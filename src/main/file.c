@@ -1,4 +1,4 @@
-/* Files written with care: what a crash leaves behind is the old one or the new one. */
+/* Files written with care: what a crash leaves behind is the old one or the new one. Read whole. */
 #include "main/file.h"
 
 #include <errno.h>
@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/buf.h"
 
 static bool write_all(int fd, str_t s)
 {
@@ -86,4 +88,41 @@ err_t file_make_dirs(struct ctx *c, str_t dir)
             stat(str_z(c->arena, str_slice(dir, 0, i)), &st) != 0)
             TRY(make_dir(c, str_slice(dir, 0, i)));
     return make_dir(c, dir);
+}
+
+static err_t read_all(struct ctx *c, int fd, str_t path, size_t max, str_t *out)
+{
+    struct buf b;
+
+    buf_init_arena(&b, c->arena, max);
+    for (;;) {
+        char chunk[4096];
+        ssize_t n = read(fd, chunk, sizeof(chunk));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_set(c, ERR_INVALID, "cannot read " STR_FMT ": %s", STR_ARG(path),
+                           strerror(errno));
+        if (n == 0)
+            break;
+        buf_append(&b, (str_t){ chunk, (size_t)n });
+        if (b.full)
+            return err_set(c, ERR_INVALID, STR_FMT " is larger than %zu bytes", STR_ARG(path), max);
+    }
+    *out = buf_str(&b);
+    return ERR_OK;
+}
+
+err_t file_read(struct ctx *c, str_t path, size_t max, str_t *out)
+{
+    int fd = open(str_z(c->arena, path), O_RDONLY | O_CLOEXEC);
+    err_t e;
+
+    if (fd < 0)
+        return err_set(c, ERR_INVALID, "cannot read " STR_FMT ": %s", STR_ARG(path),
+                       strerror(errno));
+    e = read_all(c, fd, path, max, out);
+    (void)close(fd);
+    return e;
 }

@@ -1,7 +1,8 @@
-/* What `serve` was told, by flags and environment. */
+/* What `serve` was told, by flags, environment and configuration file. */
 #pragma once
 
 #include "cli/tree.h"
+#include "main/config.h"
 #include "svc/app.h"
 
 struct options {
@@ -21,10 +22,14 @@ struct options {
     str_t signing_key;
 };
 
-/* Reads and checks everything. ERR_INVALID, ERR_UNIMPLEMENTED with a text for people. Views point
- * into the arena of cli->c or into the environment. */
-NODISCARD err_t options_read(struct cli *cli, struct options *out);
-/* LOG_LEVEL, LOG_FORMAT and --verbose. */
-NODISCARD err_t options_logging(struct cli *cli);
+/* The file of --config; *out is NULL without one. ERR_INVALID, ERR_UNIMPLEMENTED. */
+NODISCARD err_t options_file(struct cli *cli, struct config **out);
+/* Reads and checks everything; file may be NULL. ERR_INVALID, ERR_UNIMPLEMENTED with a text for
+ * people. Views point into the arena of cli->c or into the environment. */
+NODISCARD err_t options_read(struct cli *cli, const struct config *file, struct options *out);
+/* LOG_LEVEL, LOG_FORMAT, --verbose and the file. */
+NODISCARD err_t options_logging(struct cli *cli, const struct config *file);
+/* How long a stop waits for what is under way: push requests may take their whole timeout. */
+int64_t options_drain_ms(const struct options *o);
 /* A URL with its password hidden, for people and logs. */
 str_t options_masked_url(struct arena *a, str_t url);

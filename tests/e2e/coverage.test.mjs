@@ -219,6 +219,33 @@ test('B103 serve: message store derived, chosen, in memory, or missing', async (
   }
 });
 
+test('B101 serve -f: settings of a file; what is wrong in it ends the start with its line', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'ironflow-file-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const file = join(dir, 'ironflow.yaml');
+  const head = 'apiVersion: ironflow/v1\nkind: Server\nspec:\n';
+  const started = async (spec, args = [], env = {}) => {
+    writeFileSync(file, head + spec);
+    return serve(t, ['-f', file, ...args], env);
+  };
+  const told = await started('  storage: {path: told.db}\n  auth: {devMode: true}\n  cluster: {nodeId: "${NAME:-in-file}"}\n  observability: {logging: {format: text}}\n');
+  assert.ok(existsSync(join(told.dir, 'told.db')) && !existsSync(join(told.dir, 'ironflow-nats')));
+  assert.match(told.text, /WARNING: dev mode/);
+  assert.match(told.text, /Node: +in-file/);
+  assert.ok(!told.text.includes('{"'));
+  const beaten = await started('  storage: {path: told.db}\n  cluster: {nodeId: in-file}\n', ['-d', 'flag.db'], { IRONFLOW_NODE_ID: 'variable' });
+  assert.ok(existsSync(join(beaten.dir, 'flag.db')) && !existsSync(join(beaten.dir, 'told.db')));
+  assert.match(beaten.text, /Node: +variable/);
+  for (const [spec, words] of [['  prot: 1\n', ':4: spec.prot: unknown key'], ['  port: x\n', ':4: spec.port: expected 1 to 65535, not x'],
+    ['  a: [\n', ':'], ['  license: abc\n', ':4: spec.license: not supported by this release'], ['  port: ${NOBODY}\n', ':4: spec.port: ${NOBODY} is not set']]) {
+    const refused = await started(spec);
+    assert.equal(refused.code, 1);
+    assert.ok(refused.text.includes(`Error: ${file}${words}`), refused.text);
+  }
+  const none = await serve(t, ['-f', join(dir, 'nowhere.yaml')]);
+  assert.deepEqual([none.code, none.text.includes('nowhere.yaml: No such file')], [1, true]);
+});
+
 // ---- REST ---------------------------------------------------------------------------------------
 
 test('D1 D2 D4 G17 every path wants a credential except the public ones', async () => {

@@ -4,6 +4,9 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import http from 'node:http';
 import net from 'node:net';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Server, until } from './lib.mjs';
 
 const KEY = 'a signing key', TIMEOUT = 900, OPEN = 1500;
@@ -466,6 +469,31 @@ test('a stop lets requests under way end', async () => {
   } finally {
     await own.stop();
   }
+});
+
+test('F134 engine.pushTimeout of the file changes the limit; the variable beats it', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'ironflow-config-'));
+  const file = join(dir, 'ironflow.yaml');
+  const e = await endpoint(() => undefined); // never answers
+  /** How long a request may take, with this timeout in the file. */
+  const cutAfter = async (timeout, env) => {
+    writeFileSync(file, `apiVersion: ironflow/v1\nkind: Server\nspec:\n  engine:\n    pushTimeout: ${timeout}\n  auth: {signingKey: '\${KEY_OF_TEST}'}\n`);
+    const own = await Server.start({ flags: ['-f', file], env: { KEY_OF_TEST: KEY, ...env } });
+    try {
+      await own.rpc('RegisterFunction', { id: 'slow', triggers: [{ event: 'slow.go' }], endpointUrl: e.url, retry: { maxAttempts: 1 } });
+      const id = (await own.rest('POST', '/events', { name: 'slow.go', data: {} })).body.run_ids[0];
+      const run = await own.untilRun(id, 'failed');
+      assert.equal(run.error.code, 'PUSH_TIMEOUT');
+      assert.ok(verifyJs(e.calls.at(-1).headers['x-ironflow-signature'], e.calls.at(-1).raw));
+      return Date.parse(run.ended_at) - Date.parse(run.started_at);
+    } finally {
+      await own.stop();
+    }
+  };
+  const short = await cutAfter('300ms'), long = await cutAfter('2500ms');
+  assert.ok(short >= 290 && long >= 2490, `${short} ${long}`);
+  assert.ok(await cutAfter('80s', { IRONFLOW_PUSH_TIMEOUT_MS: '300' }) < 60000);
+  rmSync(dir, { recursive: true });
 });
 
 test('F134 a push timeout that passes the stale threshold is refused at the start', async () => {
