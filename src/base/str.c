@@ -210,6 +210,28 @@ size_t str_utf8_step(str_t s, size_t at)
     return n;
 }
 
+size_t str_put_utf8(char *to, uint32_t code)
+{
+    size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+
+    if (n == 1) {
+        to[0] = (char)code;
+        return 1;
+    }
+    for (size_t i = n - 1; i > 0; i--, code >>= 6)
+        to[i] = (char)(0x80 | (code & 0x3F));
+    to[0] = (char)((0xF00u >> n) | code);
+    return n;
+}
+
+int str_hex_digit(char ch)
+{
+    if (ch >= '0' && ch <= '9')
+        return ch - '0';
+    ch = (char)(ch | 0x20);
+    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
+}
+
 bool str_is_control(str_t s, size_t at)
 {
     unsigned char ch = (unsigned char)s.p[at];

@@ -53,6 +53,10 @@ str_t str_printf(struct arena *a, const char *fmt, ...) __attribute__((format(pr
 bool str_is_utf8(str_t s);
 /* Length of the well-formed UTF-8 sequence at index at (below s.n), 0 when there is none. */
 size_t str_utf8_step(str_t s, size_t at);
+/* Writes a code point as 1 to 4 bytes of UTF-8; how many. */
+size_t str_put_utf8(char *to, uint32_t code);
+/* Value of a hexadecimal digit, or -1. */
+int str_hex_digit(char ch);
 /* True for C0, DEL and C1; the sequence at index at is well-formed. */
 bool str_is_control(str_t s, size_t at);
 /* A 64-bit hash for maps and indexes, stable across processes and releases (it is stored). */

@@ -225,9 +225,40 @@ static void the_hash_spreads(void **state)
     assert_true(str_hash(S("a")) != str_hash(S("a\0")));
 }
 
+static void code_points_become_utf8(void **state)
+{
+    static const struct {
+        uint32_t code;
+        const char *want;
+    } cases[] = {
+        { 'a', "a" },          { 0x7F, "\x7F" },           { 0x80, "\xC2\x80" },
+        { 0x7FF, "\xDF\xBF" }, { 0x20AC, "\xE2\x82\xAC" }, { 0x10FFFF, "\xF4\x8F\xBF\xBF" }
+    };
+    char text[4];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        assert_str(((str_t){ text, str_put_utf8(text, cases[i].code) }), cases[i].want);
+}
+
+static void hexadecimal_digits_have_values(void **state)
+{
+    (void)state;
+    assert_int_equal(str_hex_digit('0'), 0);
+    assert_int_equal(str_hex_digit('9'), 9);
+    assert_int_equal(str_hex_digit('a'), 10);
+    assert_int_equal(str_hex_digit('F'), 15);
+    assert_int_equal(str_hex_digit('g'), -1);
+    assert_int_equal(str_hex_digit('/'), -1);
+    assert_int_equal(str_hex_digit('@'), -1);
+    assert_int_equal(str_hex_digit('\xE1'), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(code_points_become_utf8),
+        cmocka_unit_test(hexadecimal_digits_have_values),
         cmocka_unit_test(views_compare_by_bytes),
         cmocka_unit_test(order_is_bytes_then_length),
         cmocka_unit_test(finding),

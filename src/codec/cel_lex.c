@@ -24,7 +24,7 @@ static bool is_digit(char ch)
 
 static bool is_hex(char ch)
 {
-    return is_digit(ch) || ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'f');
+    return str_hex_digit(ch) >= 0;
 }
 
 static bool is_letter(char ch)

@@ -3,38 +3,19 @@
 
 #include "codec/cel_priv.h"
 
-size_t cel_put_utf8(char *to, uint32_t code)
-{
-    size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-
-    if (n == 1) {
-        to[0] = (char)code;
-        return 1;
-    }
-    for (size_t i = n - 1; i > 0; i--, code >>= 6)
-        to[i] = (char)(0x80 | (code & 0x3F));
-    to[0] = (char)((0xF00u >> n) | code);
-    return n;
-}
-
 /* Reads n digits of the base; false when there are fewer. */
-static bool take_digits(str_t *rest, size_t n, uint32_t base, uint32_t *out)
+static bool take_digits(str_t *rest, size_t n, int base, uint32_t *out)
 {
     uint32_t v = 0;
 
     if (rest->n < n)
         return false;
     for (size_t i = 0; i < n; i++) {
-        char ch = rest->p[i], low = (char)(ch | 0x20);
-        uint32_t digit = 16;
+        int digit = str_hex_digit(rest->p[i]);
 
-        if (ch >= '0' && ch <= '9')
-            digit = (uint32_t)(ch - '0');
-        else if (low >= 'a' && low <= 'f')
-            digit = (uint32_t)(low - 'a') + 10;
-        if (digit >= base)
+        if (digit < 0 || digit >= base)
             return false;
-        v = v * base + digit;
+        v = v * (uint32_t)base + (uint32_t)digit;
     }
     *rest = str_slice(*rest, n, rest->n);
     *out = v;
@@ -68,7 +49,7 @@ static size_t take_escape(str_t *rest, bool bytes, char *to)
     if (!ok || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
         return 0;
     if (!bytes)
-        return cel_put_utf8(to, code);
+        return str_put_utf8(to, code);
     to[0] = (char)code;
     return 1;
 }

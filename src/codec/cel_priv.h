@@ -49,8 +49,6 @@ bool cel_lex_next(struct cel_lex *x);
 bool cel_lex_fail(struct cel_lex *x, size_t at, const char *what);
 /* Reads a quoted literal that begins at the current position (cel_lex_string.c). */
 bool cel_lex_string(struct cel_lex *x, bool raw, bool bytes);
-/* Appends a code point as UTF-8; bytes written. */
-size_t cel_put_utf8(char *to, uint32_t code);
 
 /* ---- code (cel_parse.c writes, cel_eval.c runs) ---- */
 

@@ -133,20 +133,6 @@ static uint32_t hex4(const char *p)
     return v;
 }
 
-static size_t put_utf8(char *to, uint32_t code)
-{
-    size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-
-    if (n == 1) {
-        to[0] = (char)code;
-        return 1;
-    }
-    for (size_t i = n - 1; i > 0; i--, code >>= 6)
-        to[i] = (char)(0x80 | (code & 0x3F));
-    to[0] = (char)((0xF00u >> n) | code);
-    return n;
-}
-
 /* Takes one character, escaped or not a backslash, off raw; writes 1 to 4 bytes and their count. */
 static size_t unescape(str_t *raw, char to[4])
 {
@@ -162,7 +148,7 @@ static size_t unescape(str_t *raw, char to[4])
             code = 0x10000 + ((code - 0xD800) << 10) + (hex4(raw->p + 8) - 0xDC00);
             used = 12;
         }
-        n = put_utf8(to, code & 0x1FFFFF);
+        n = str_put_utf8(to, code & 0x1FFFFF);
     } else if (raw->p[0] == '\\' && raw->n >= 2) {
         const char *at = strchr(from, raw->p[1]);
 

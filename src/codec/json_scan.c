@@ -55,14 +55,6 @@ static uint64_t special_bytes(uint64_t v)
     return (((v - ONES * 0x20) & ~v) | ((quote - ONES) & ~quote) | ((back - ONES) & ~back)) & HIGH;
 }
 
-static int hex_digit(char ch)
-{
-    if (is_digit(ch))
-        return ch - '0';
-    ch = (char)(ch | 0x20);
-    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-}
-
 /* The four digits of \uXXXX, or -1. */
 static int32_t hex4(const char *p, const char *end)
 {
@@ -71,7 +63,7 @@ static int32_t hex4(const char *p, const char *end)
     if (end - p < 4)
         return -1;
     for (int i = 0; i < 4; i++) {
-        int d = hex_digit(p[i]);
+        int d = str_hex_digit(p[i]);
 
         if (d < 0)
             return -1;

@@ -116,8 +116,7 @@ static bool takes(const struct run *r, struct regex_inst in, int32_t ch)
     return in.op == REGEX_ANY || ch != '\n';
 }
 
-/* The code point at *at, and moves on; a byte that is no UTF-8 reads as the replacement. */
-static int32_t take(str_t text, size_t *at)
+int32_t regex_point(str_t text, size_t *at)
 {
     size_t n = str_utf8_step(text, *at);
     const unsigned char *p = (const unsigned char *)text.p + *at;
@@ -169,7 +168,7 @@ int regex_search(struct arena *a, const struct regex *re, str_t text, size_t *bu
         if (!charge(budget, r.work / 8))
             return -1;
         r.work %= 8;
-        ch = take(text, &at);
+        ch = regex_point(text, &at);
         r.next_n = 0;
         for (size_t i = 0; i < r.now_n; i++)
             if (takes(&r, r.insts[r.now[i]], ch))

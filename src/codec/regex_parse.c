@@ -81,14 +81,10 @@ static bool take(struct parse *s, const char *text)
 
 static int32_t take_point(struct parse *s)
 {
-    size_t n = str_utf8_step(s->rest, 0);
-    int32_t ch = (unsigned char)s->rest.p[0];
+    size_t n = 0;
+    int32_t ch = regex_point(s->rest, &n);
 
-    if (n > 1)
-        ch &= 0x7F >> n;
-    for (size_t i = 1; i < n; i++)
-        ch = ch << 6 | (s->rest.p[i] & 0x3F);
-    skip(s, n ? n : 1);
+    skip(s, n);
     return ch;
 }
 
@@ -125,14 +121,6 @@ static bool is_alnum(int32_t ch)
     return (ch >= '0' && ch <= '9') || ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'z');
 }
 
-static int hex_digit(char ch)
-{
-    if (ch >= '0' && ch <= '9')
-        return ch - '0';
-    ch = (char)(ch | 0x20);
-    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-}
-
 /* Behind "\x": two digits, or any number of them in braces. */
 static bool take_hex(struct parse *s, int32_t *out)
 {
@@ -140,8 +128,8 @@ static bool take_hex(struct parse *s, int32_t *out)
     int32_t v = 0;
     size_t n = 0;
 
-    while (s->rest.n > 0 && hex_digit(s->rest.p[0]) >= 0 && (braces || n < 2)) {
-        v = v * 16 + hex_digit(s->rest.p[0]);
+    while (s->rest.n > 0 && str_hex_digit(s->rest.p[0]) >= 0 && (braces || n < 2)) {
+        v = v * 16 + str_hex_digit(s->rest.p[0]);
         if (v > REGEX_POINT_MAX)
             return fail(s, "escape is no character");
         skip(s, 1);

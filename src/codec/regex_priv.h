@@ -44,6 +44,9 @@ static inline const struct regex_inst *regex_insts(const struct regex *re)
 
 #define REGEX_POINT_MAX 0x10FFFF
 
+/* The code point at *at, and moves on; a byte that is no UTF-8 reads as the replacement. */
+int32_t regex_point(str_t text, size_t *at);
+
 /* A set of code points while a class is read. */
 struct regex_set {
     struct arena *arena;

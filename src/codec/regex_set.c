@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/must.h"
 #include "codec/regex_priv.h"
 
 void regex_set_add(struct regex_set *set, int32_t lo, int32_t hi)
@@ -42,7 +43,7 @@ void regex_set_fold(struct regex_set *set)
     size_t n = set->n;
 
     for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < sizeof(folds) / sizeof(folds[0]); k++) {
+        for (size_t k = 0; k < COUNT_OF(folds); k++) {
             int32_t lo = folds[k].lo, hi = folds[k].hi, delta = folds[k].delta;
 
             add_overlap(set, set->p[i], lo, hi, delta);
@@ -120,7 +121,7 @@ static bool add_named(struct regex_set *set, str_t name, bool negate)
     struct regex_set inner = { .arena = set->arena };
     const struct named *found = NULL;
 
-    for (size_t i = 0; i < sizeof(posix) / sizeof(posix[0]); i++)
+    for (size_t i = 0; i < COUNT_OF(posix); i++)
         if (str_eq(name, str_from(posix[i].name)))
             found = &posix[i];
     if (!found)

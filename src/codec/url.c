@@ -5,14 +5,6 @@
 
 #include "base/arena.h"
 
-static int hex_digit(char ch)
-{
-    if (ch >= '0' && ch <= '9')
-        return ch - '0';
-    ch = (char)(ch | 0x20);
-    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-}
-
 bool url_decode(struct arena *a, str_t s, bool plus, str_t *out)
 {
     char *to;
@@ -32,8 +24,8 @@ bool url_decode(struct arena *a, str_t s, bool plus, str_t *out)
         }
         if (s.n - i < 3)
             return false;
-        high = hex_digit(s.p[i + 1]);
-        low = hex_digit(s.p[i + 2]);
+        high = str_hex_digit(s.p[i + 1]);
+        low = str_hex_digit(s.p[i + 2]);
         if (high < 0 || low < 0)
             return false;
         to[n++] = (char)(high * 16 + low);
@@ -67,15 +59,8 @@ int url_query_next(struct arena *a, str_t *query, struct url_param *out)
     while (str_cut(query, '&', &part)) {
         if (part.n == 0)
             continue;
-        param.name = STR_NULL;
         param.value = part;
-        if (str_index(part, '=') >= 0) {
-            param.name = str_slice(part, 0, (size_t)str_index(part, '='));
-            param.value = str_slice(part, param.name.n + 1, part.n);
-        } else {
-            param.name = part;
-            param.value = S("");
-        }
+        (void)str_cut(&param.value, '=', &param.name);
         if (!url_decode(a, param.name, true, &param.name) ||
             !url_decode(a, param.value, true, &param.value))
             return -1;
@@ -109,9 +94,6 @@ static bool parse_authority(str_t s, str_t *host, int *port)
     if (colon < 0)
         return true;
     s = str_slice(s, (size_t)colon + 1, s.n);
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] < '0' || s.p[i] > '9')
-            return false;
     if (!str_to_i64(s, &number) || number < 1 || number > 65535)
         return false;
     *port = (int)number;

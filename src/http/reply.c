@@ -63,7 +63,7 @@ static const struct reason reasons[] = {
 
 static void render_status(struct buf *b, int status)
 {
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+    for (size_t i = 0; i < COUNT_OF(reasons); i++) {
         if (reasons[i].status == status) {
             buf_append(b, reasons[i].line);
             return;
