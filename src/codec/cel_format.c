@@ -204,13 +204,14 @@ static bool put_clause(struct format *f, str_t *rest, const struct cel_value *v)
 struct cel_value cel_fn_format(struct cel_run *r, const struct cel_value *a, size_t n)
 {
     struct format f = { .r = r };
+    struct cel_value out;
     str_t rest = a->s;
     struct cel_iter it;
 
     (void)n;
     if (a->type != CEL_STRING || a[1].type != CEL_LIST)
         return cel_no_overload();
-    buf_init_arena(&f.b, r->arena, cel_bytes_left(r));
+    f.b = cel_writer(r);
     it = cel_iter(&a[1]);
     while (rest.n > 0 && !f.what && !f.b.full && !r->exhausted) {
         ptrdiff_t at = str_index(rest, '%');
@@ -230,7 +231,7 @@ struct cel_value cel_fn_format(struct cel_run *r, const struct cel_value *a, siz
             put_clause(&f, &rest, more ? &v : NULL);
         }
     }
-    r->exhausted |= f.b.full;
-    cel_charge_bytes(r, f.b.n);
-    return f.what ? cel_error(f.what) : cel_string(buf_str(&f.b));
+    out = cel_written(r, &f.b);
+    buf_done(&f.b);
+    return f.what ? cel_error(f.what) : out;
 }

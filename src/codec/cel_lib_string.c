@@ -164,27 +164,24 @@ struct cel_value cel_fn_substring(struct cel_run *r, const struct cel_value *a, 
 
 /* ---- lists of strings ---- */
 
-/* A string that grows in the arena, charged as it does. */
-static struct buf writer(struct cel_run *r)
+struct buf cel_writer(const struct cel_run *r)
 {
     struct buf b;
 
-    buf_init_arena(&b, r->arena, cel_bytes_left(r));
+    buf_init(&b, cel_bytes_left(r));
     return b;
 }
 
-static struct cel_value written(struct cel_run *r, struct buf *b)
+struct cel_value cel_written(struct cel_run *r, const struct buf *b)
 {
     if (b->full)
         r->exhausted = true;
-    else
-        cel_charge_bytes(r, b->n);
-    return cel_string(buf_str(b));
+    return r->exhausted ? cel_error("too large") : cel_string(str_dup(r->arena, buf_str(b)));
 }
 
 struct cel_value cel_fn_join(struct cel_run *r, const struct cel_value *a, size_t n)
 {
-    struct buf b = writer(r);
+    AUTO(buf_done) struct buf b = cel_writer(r);
     struct cel_value item;
     bool first = true;
 
@@ -197,12 +194,12 @@ struct cel_value cel_fn_join(struct cel_run *r, const struct cel_value *a, size_
             buf_append(&b, a[1].s);
         buf_append(&b, item.s);
     }
-    return written(r, &b);
+    return cel_written(r, &b);
 }
 
 struct cel_value cel_fn_replace(struct cel_run *r, const struct cel_value *a, size_t n)
 {
-    struct buf b = writer(r);
+    AUTO(buf_done) struct buf b = cel_writer(r);
     int64_t times = -1;
     str_t rest = a->s;
 
@@ -225,7 +222,7 @@ struct cel_value cel_fn_replace(struct cel_run *r, const struct cel_value *a, si
         rest = str_slice(rest, (size_t)at + skip, rest.n);
     }
     buf_append(&b, rest);
-    return written(r, &b);
+    return cel_written(r, &b);
 }
 
 struct cel_value cel_fn_split(struct cel_run *r, const struct cel_value *a, size_t n)
@@ -343,7 +340,7 @@ struct cel_value cel_fn_reverse(struct cel_run *r, const struct cel_value *a, si
 struct cel_value cel_fn_quote(struct cel_run *r, const struct cel_value *a, size_t n)
 {
     static const char from[] = "\a\b\f\n\r\t\v\\\"", into[] = "abfnrtv\\\"";
-    struct buf b = writer(r);
+    AUTO(buf_done) struct buf b = cel_writer(r);
 
     (void)n;
     if (a->type != CEL_STRING)
@@ -363,5 +360,5 @@ struct cel_value cel_fn_quote(struct cel_run *r, const struct cel_value *a, size
         }
     }
     buf_char(&b, '"');
-    return written(r, &b);
+    return cel_written(r, &b);
 }

@@ -240,6 +240,10 @@ extern const size_t cel_functions_n;
 int cel_function_find(str_t name, bool member, size_t argc, bool *named);
 /* The type that an identifier names, as a value. */
 bool cel_type_find(str_t name, struct cel_value *out);
+/* A text that grows on the heap (buf_done frees it), up to what is left of the cost, and its copy
+ * in the arena. What a text costs must not depend on where the arena finds room for it to grow. */
+struct buf cel_writer(const struct cel_run *r);
+struct cel_value cel_written(struct cel_run *r, const struct buf *b);
 /* What string() gives; an error for what has no text. */
 struct cel_value cel_text(struct cel_run *r, const struct cel_value *v);
 /* As Go prints it shortest. */

@@ -188,6 +188,39 @@ static void long_texts_are_part_of_the_cost(void **state)
     }
 }
 
+/* Whether a text could grow where it stood in the arena must not decide. */
+static void cost_is_the_same_wherever_memory_comes_from(void **state)
+{
+    static const char text[] = "['a', 'b', 'c'].join(name + name + name + name).replace('', name)"
+                               ".format([]) != strings.quote(name)";
+    static const size_t fills[] = { 0, 1000, 1800, 4000, 6000, 7000, 7800 };
+    struct cel_value vars[COUNT_OF(test_names)] = { 0 }, out;
+    struct arena a;
+    struct ctx c = { .arena = &a };
+
+    (void)state;
+    for (size_t cost = 20; cost < 120; cost++) {
+        struct cel_env env = { test_names, COUNT_OF(test_names), cost };
+        struct cel_program *p;
+        err_t first = ERR_OK;
+
+        assert_int_equal(cel_compile(&test_ctx, S(text), &env, &p), ERR_OK);
+        for (size_t i = 0; i < COUNT_OF(fills); i++) {
+            err_t e;
+
+            arena_init(&a);
+            (void)arena_alloc(&a, fills[i]);
+            vars[2] = cel_string(S("order.placed"));
+            e = cel_eval(&c, p, vars, &out);
+            first = i == 0 ? e : first;
+            if (e != first)
+                fail_msg("with %zu steps and %zu bytes taken", cost, fills[i]);
+            arena_done(&a);
+        }
+        cel_free(p);
+    }
+}
+
 static void memory_is_part_of_the_cost(void **state)
 {
     err_t e;
@@ -343,6 +376,7 @@ int main(void)
         cmocka_unit_test(sizes_are_limited),
         cmocka_unit_test(cost_is_limited),
         cmocka_unit_test(long_texts_are_part_of_the_cost),
+        cmocka_unit_test(cost_is_the_same_wherever_memory_comes_from),
         cmocka_unit_test(memory_is_part_of_the_cost),
         cmocka_unit_test(the_deepest_expression_fits_a_thread),
         cmocka_unit_test(equalities_of_the_outermost_and_are_found),
