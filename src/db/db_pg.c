@@ -5,13 +5,12 @@
  * later use binds another kind, the statement is prepared anew, so that eight bytes never meet an
  * int4. */
 #include <endian.h>
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "db/db_priv.h"
+#include "db/db_pg_priv.h"
 
 /* Type numbers of PostgreSQL's catalogue; they never change. */
 enum pg_type {
@@ -70,7 +69,7 @@ static struct pg_conn *conn_of(const struct ctx *c)
 struct state_row {
     const char *prefix; /* of the SQLSTATE */
     err_t err;
-    const char *text; /* NULL: the server's own */
+    const char *text;
 };
 
 /* All that clients are told of a server in trouble: where it is and what it is called is the
@@ -81,11 +80,12 @@ static const struct state_row states[] = {
     { "40001", ERR_RETRY, "the transaction lost a race" },
     { "40P01", ERR_RETRY, "the transaction lost a race" },
     { "55P03", ERR_RETRY, "a lock was not available" },
-    { "23505", ERR_EXISTS, NULL },
+    { "23505", ERR_EXISTS, "a row with this key exists already" },
     { "22021", ERR_INVALID, "text contains a byte that the database cannot store" },
     { "53100", ERR_UNAVAILABLE, "the disk of the database is full" },
     { "53", ERR_UNAVAILABLE, unavailable },
     { "54000", ERR_TOO_LARGE, "a value is too large for the database" },
+    { "25P03", ERR_RETRY, unavailable }, /* see set_up */
     { "57014", ERR_DEADLINE, "the statement was cancelled" },
     { "57P", ERR_RETRY, unavailable },
     { "08", ERR_RETRY, unavailable },
@@ -94,7 +94,7 @@ static const struct state_row states[] = {
     { "XX", ERR_UNAVAILABLE, unavailable },
 };
 
-static str_t first_line(const char *text)
+str_t pg_first_line(const char *text)
 {
     str_t rest = str_from(text);
     str_t line = STR_NULL;
@@ -114,6 +114,14 @@ static void tell(struct pg_conn *k, const char *state, str_t why)
     log_warn("the database has a problem", "state=%s error=\"" STR_FMT "\"", state, STR_ARG(why));
 }
 
+/* Our mistake, or that of who changed the tables: clients learn its number, the log the rest. */
+static err_t refused(struct ctx *c, const char *state, str_t why)
+{
+    log_error("the database refused a statement", "state=%s error=\"" STR_FMT "\"", state,
+              STR_ARG(why));
+    return err_set(c, ERR_INTERNAL, "the database refused a statement (%s)", state);
+}
+
 /* A statement that failed has ended the transaction, always. Nothing of it happened, so a lost
  * connection is a race like any other. */
 static err_t pg_error(struct ctx *c, struct pg_conn *k, const PGresult *r)
@@ -123,22 +131,21 @@ static err_t pg_error(struct ctx *c, struct pg_conn *k, const PGresult *r)
 
     k->base.tx.dead = true;
     if (state == NULL) {
-        str_t why = first_line(PQerrorMessage(k->h));
+        str_t why = pg_first_line(PQerrorMessage(k->h));
         if (PQstatus(k->h) == CONNECTION_BAD) {
             tell(k, "none", why);
             return err_set(c, ERR_RETRY, "%s", unavailable);
         }
-        return err_set(c, ERR_INTERNAL, "database: " STR_FMT, STR_ARG(why));
+        return refused(c, "none", why);
     }
     for (size_t i = 0; i < COUNT_OF(states); i++) {
         if (!str_starts(str_from(state), str_from(states[i].prefix)))
             continue;
-        const char *text = states[i].text != NULL ? states[i].text : said;
-        if (text == unavailable)
+        if (states[i].text == unavailable)
             tell(k, state, str_from(said != NULL ? said : "error"));
-        return err_set(c, states[i].err, "%s", text != NULL ? text : state);
+        return err_set(c, states[i].err, "%s", states[i].text);
     }
-    return err_set(c, ERR_INTERNAL, "database: %s (%s)", said != NULL ? said : "error", state);
+    return refused(c, state, str_from(said != NULL ? said : "error"));
 }
 
 /* ---- statements ------------------------------------------------------------------------------ */
@@ -543,8 +550,20 @@ static err_t check_server(struct ctx *c, PGconn *h)
     return ERR_OK;
 }
 
+/* A server that was stopped inside a transaction must not hold its rows against the others. */
+static err_t set_up(struct ctx *c, PGconn *h)
+{
+    PGresult *r = PQexec(h, "SET idle_in_transaction_session_timeout = '10s'");
+    bool done = is_ok(r);
+
+    PQclear(r);
+    return done ? ERR_OK
+                : err_set(c, ERR_UNAVAILABLE, "cannot set the database up: " STR_FMT,
+                          STR_ARG(pg_first_line(PQerrorMessage(h))));
+}
+
 /* What stands before the URL (dbname) is overruled by it, what stands after it is not. */
-static err_t connect_to(struct ctx *c, const struct pg_db *d, PGconn **out)
+err_t pg_connect(struct ctx *c, const struct db *base, PGconn **out)
 {
     static const char *const names[] = { "connect_timeout",
                                          "keepalives_idle",
@@ -553,16 +572,19 @@ static err_t connect_to(struct ctx *c, const struct pg_db *d, PGconn **out)
                                          "dbname",
                                          "client_encoding",
                                          NULL };
-    const char *values[] = { "5", "30", "30000", "ironflow", d->url, "UTF8", NULL };
+    const char *values[] = { "5",    "30", "30000", "ironflow", ((const struct pg_db *)base)->url,
+                             "UTF8", NULL };
     PGconn *h = PQconnectdbParams(names, values, 1);
     err_t e = ERR_OK;
 
     if (PQstatus(h) != CONNECTION_OK) {
-        str_t why = first_line(PQerrorMessage(h));
+        str_t why = pg_first_line(PQerrorMessage(h));
         e = err_set(c, ERR_UNAVAILABLE, "cannot reach the database: " STR_FMT, STR_ARG(why));
     } else {
         e = check_server(c, h);
     }
+    if (e == ERR_OK)
+        e = set_up(c, h);
     if (e != ERR_OK) {
         PQfinish(h);
         return e;
@@ -577,7 +599,7 @@ static err_t pg_conn_open(struct ctx *c, struct db *base, bool write, struct db_
     PGconn *h = NULL;
 
     (void)write;
-    TRY(connect_to(c, (const struct pg_db *)base, &h));
+    TRY(pg_connect(c, base, &h));
     struct pg_conn *k = mem_zero(sizeof(*k));
     k->h = h;
     *out = &k->base;
@@ -596,7 +618,7 @@ static void pg_conn_close(struct db_conn *base)
 static err_t reconnect(struct ctx *c, struct pg_conn *k)
 {
     PGconn *h = NULL;
-    err_t e = connect_to(c, (const struct pg_db *)k->base.db, &h);
+    err_t e = pg_connect(c, k->base.db, &h);
 
     if (e != ERR_OK) {
         if (!k->away)
@@ -733,7 +755,7 @@ err_t db_pg_open(struct ctx *c, const struct db_opts *o, struct db **out)
     d->base.kind = DB_PG;
     d->base.readers = true;
     d->url = url;
-    err_t e = connect_to(c, d, &probe);
+    err_t e = pg_connect(c, &d->base, &probe);
     PQfinish(probe);
     if (e != ERR_OK) {
         pg_close(&d->base);

@@ -6,6 +6,7 @@
 
 #include "base/sync.h"
 #include "base/test.h"
+#include "db/db_line.h"
 #include "db/migrate.h"
 
 /* One client of the database: a context with its own arena and connection. */
@@ -288,6 +289,91 @@ static void a_commit_that_lost_its_connection_is_uncertain(void **state)
     ok(&f->a, db_commit(&f->a.c));
 }
 
+/* ---- lines ----------------------------------------------------------------------------------- */
+
+#define KIND 710202699
+
+/* A timeout that only ends a test that fails. */
+static err_t hear(struct client *cl, struct db_line *l, str_t *out)
+{
+    *out = STR_NULL;
+    for (int i = 0; i < 200 && out->n == 0; i++)
+        TRY(db_line_hear(&cl->c, l, -1, 100, out));
+    return ERR_OK;
+}
+
+static void what_one_line_says_the_others_hear(void **state)
+{
+    struct fix *f = *state;
+    struct db_line *a = NULL, *b = NULL;
+    str_t text;
+
+    ok(&f->a, db_line_open(&f->a.c, f->d, "db_pg_test", &a));
+    ok(&f->b, db_line_open(&f->b.c, f->d, "db_pg_test", &b));
+    ok(&f->a, db_line_say(&f->a.c, a, S("one ' two")));
+    ok(&f->a, db_line_say(&f->a.c, a, S("three")));
+    ok(&f->b, hear(&f->b, b, &text));
+    assert_str(text, "one ' two");
+    ok(&f->b, hear(&f->b, b, &text));
+    assert_str(text, "three");
+    ok(&f->a, db_line_hear(&f->a.c, a, -1, 0, &text)); /* not itself */
+    assert_int_equal(text.n, 0);
+    db_line_close(a);
+    db_line_close(b);
+}
+
+static void a_name_is_owned_by_one_line_until_it_is_closed(void **state)
+{
+    struct fix *f = *state;
+    struct db_line *a = NULL, *b = NULL;
+    bool mine = false;
+    int64_t n = 0;
+
+    ok(&f->a, db_line_open(&f->a.c, f->d, "db_pg_test", &a));
+    ok(&f->b, db_line_open(&f->b.c, f->d, "db_pg_test", &b));
+    ok(&f->a, db_line_own(&f->a.c, a, KIND, 5, &mine));
+    assert_true(mine);
+    ok(&f->b, db_line_own(&f->b.c, b, KIND, 5, &mine));
+    assert_false(mine);
+    ok(&f->b, db_line_own(&f->b.c, b, KIND, 6, &mine));
+    assert_true(mine);
+    ok(&f->b, db_line_owned(&f->b.c, b, KIND, &n));
+    assert_int_equal(n, 2);
+    db_line_close(a);
+    for (int i = 0; i < 200 && n == 2; i++) { /* the server notices it a moment later */
+        (void)usleep(50000);
+        ok(&f->b, db_line_owned(&f->b.c, b, KIND, &n));
+    }
+    assert_int_equal(n, 1);
+    ok(&f->b, db_line_own(&f->b.c, b, KIND, 5, &mine));
+    assert_true(mine);
+    db_line_close(b);
+}
+
+static void a_line_that_was_cut_says_so(void **state)
+{
+    struct fix *f = *state;
+    static const struct sql cut = { "SELECT count(pg_terminate_backend(pid, 5000)) FROM "
+                                    "pg_stat_activity WHERE query LIKE '%pg_notify%' "
+                                    "AND pid <> pg_backend_pid()" };
+    struct db_line *a = NULL;
+    int64_t n = 0;
+    str_t text;
+    err_t e = ERR_OK;
+
+    ok(&f->a, db_line_open(&f->a.c, f->d, "db_pg_test", &a));
+    ok(&f->a, db_line_say(&f->a.c, a, S("last words")));
+    ok(&f->b, db_begin(&f->b.c, f->b.k, false));
+    ok(&f->b, query_int(&f->b, &cut, ARGS_NONE, &n));
+    ok(&f->b, db_commit(&f->b.c));
+    assert_true(n >= 1);
+    for (int i = 0; i < 200 && e == ERR_OK; i++)
+        e = db_line_hear(&f->a.c, a, -1, 100, &text);
+    assert_int_equal(e, ERR_UNAVAILABLE);
+    assert_int_equal(db_line_say(&f->a.c, a, S("nothing")), ERR_UNAVAILABLE);
+    db_line_close(a);
+}
+
 static void an_unreachable_server_is_unavailable(void **state)
 {
     struct fix *f = *state;
@@ -351,6 +437,9 @@ int main(void)
         T(an_idle_connection_comes_back_by_itself),
         T(a_statement_that_lost_its_connection_may_run_again),
         T(a_commit_that_lost_its_connection_is_uncertain),
+        T(what_one_line_says_the_others_hear),
+        T(a_name_is_owned_by_one_line_until_it_is_closed),
+        T(a_line_that_was_cut_says_so),
         T(an_unreachable_server_is_unavailable),
         T(text_with_a_zero_byte_is_refused),
         T(many_columns_types_are_numbers),

@@ -87,12 +87,19 @@ static bool is_sync_error(int rc)
     return rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC;
 }
 
+/* Our mistake, or that of who changed the tables: clients learn its number, the log the rest. */
+static err_t refused(struct ctx *c, sqlite3 *h, int rc)
+{
+    log_error("the database refused a statement", "code=%d error=\"%s\"", rc, sqlite3_errmsg(h));
+    return err_set(c, ERR_INTERNAL, "the database refused a statement (%d)", rc);
+}
+
 static err_t constraint_error(struct ctx *c, sqlite3 *h, int rc)
 {
     if (rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY ||
         rc == SQLITE_CONSTRAINT_ROWID)
-        return err_set(c, ERR_EXISTS, "%s", sqlite3_errmsg(h));
-    return err_set(c, ERR_INTERNAL, "database: %s", sqlite3_errmsg(h));
+        return err_set(c, ERR_EXISTS, "a row with this key exists already");
+    return refused(c, h, rc);
 }
 
 /* The error of a call that is not a commit. */
@@ -123,7 +130,7 @@ static err_t sqlite_error(struct ctx *c, sqlite3 *h, int rc)
     case SQLITE_TOOBIG:
         return err_set(c, ERR_TOO_LARGE, "a value is too large for the database");
     default:
-        return err_set(c, ERR_INTERNAL, "database: %s", sqlite3_errmsg(h));
+        return refused(c, h, rc);
     }
 }
 
