@@ -106,8 +106,8 @@ static err_t open_database(struct ctx *c, struct server *s, const struct options
 }
 
 /* Where new ids begin: after every id in use, also when the clock went back, and, among the servers
- * of one PostgreSQL, in a slot of this start's own; slots repeat after as many starts as there are.
- */
+ * of one PostgreSQL, in slots that no earlier start used lately; txn passes over those of servers
+ * that live. */
 static err_t id_origin(struct ctx *c, const struct server *s, struct txn_opts *t)
 {
     int64_t number = 0;

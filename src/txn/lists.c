@@ -76,13 +76,16 @@ static void grow(struct signal_list *l, size_t n)
     l->cap = cap;
 }
 
+void signals_put(struct signal_list *l, struct signal s)
+{
+    grow(l, l->n + 1);
+    l->items[l->n++] = s;
+}
+
 void signal_add(struct ctx *c, enum sig sig, int64_t key)
 {
-    struct signal_list *l = c->signals;
-
-    must(l != NULL && sig < SIG_COUNT);
-    grow(l, l->n + 1);
-    l->items[l->n++] = (struct signal){ .sig = sig, .key = key };
+    must(c->signals != NULL && sig < SIG_COUNT);
+    signals_put(c->signals, (struct signal){ .sig = sig, .key = key });
 }
 
 void signals_append(struct signal_list *to, const struct signal_list *from)

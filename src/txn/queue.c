@@ -91,12 +91,27 @@ static void wake(struct txn *t, struct call *call)
     txn_queue_put(t, call);
 }
 
-static void wake_chain(struct txn *t, enum call_kind kind, struct signal s)
+/* False: there was nobody. */
+static bool wake_chain(struct txn *t, enum call_kind kind, struct signal s)
 {
+    bool any = false;
+
     for (struct call_park *p = park_take(&t->park, kind, s), *next; p != NULL; p = next) {
         next = p->chain;
         wake(t, p->call);
+        any = true;
     }
+    return any;
+}
+
+static bool wake_all(struct txn *t, struct signal s, bool writes)
+{
+    bool read, write;
+
+    park_raise(&t->park, s);
+    read = wake_chain(t, CALL_READ, s);
+    write = writes && wake_chain(t, CALL_WRITE, s);
+    return read || write;
 }
 
 /* Everything is done and nobody will come: the threads may end. */
@@ -123,7 +138,8 @@ static void end_call(struct txn *t, struct call *call, err_t result, struct deli
     must(call->state == CALL_RUNNING && t->waiting > 0);
     /* It was woken for work that it did not do: the next in the line gets its chance. */
     if (p != NULL && p->woken && p->by.sig == SIG_RUN_READY && result != ERR_OK)
-        wake_chain(t, call->kind, p->by);
+        if (!wake_chain(t, call->kind, p->by))
+            peers_tell(t->peers, p->by);
     park_free(call);
     count(t, call);
     call->result = txn_outside(result);
@@ -211,11 +227,18 @@ void txn_on_signals(struct txn *t, const struct signal_list *l)
 void txn_raise(struct txn *t, const struct signal_list *l, size_t writes_from)
 {
     for (size_t i = 0; i < l->n; i++) {
-        park_raise(&t->park, l->items[i]);
-        wake_chain(t, CALL_READ, l->items[i]);
-        if (i >= writes_from)
-            wake_chain(t, CALL_WRITE, l->items[i]);
+        bool woken = wake_all(t, l->items[i], i >= writes_from);
+
+        /* one is enough for a run; of everything else all want to know */
+        if (!woken || l->items[i].sig != SIG_RUN_READY)
+            peers_tell(t->peers, l->items[i]);
     }
+}
+
+void txn_raise_heard(struct txn *t, const struct signal_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        (void)wake_all(t, l->items[i], true);
 }
 
 bool txn_expire(struct txn *t)

@@ -52,6 +52,8 @@ static err_t open_workers(struct ctx *c, struct txn *t)
     size_t threads = (size_t)t->o.threads;
     size_t n = t->pg && threads > 0 ? threads : threads + 1;
 
+    if (t->pg && threads > 0)
+        TRY(peers_join(c, t));
     t->workers = mem_zero(n * sizeof(*t->workers));
     for (size_t i = 0; i < n; i++) {
         bool write = t->pg || i == 0;
@@ -83,6 +85,8 @@ static void start_threads(struct txn *t)
             thread_start(&w->thread, "txn-read", reader_main, w);
     }
     thread_start(&t->clock_thread, "txn-clock", clock_main, t);
+    if (t->peers != NULL)
+        peers_start(t->peers);
     t->threads_run = true;
 }
 
@@ -136,6 +140,7 @@ void txn_stop(struct txn *t)
         return;
     for (size_t i = 0; i < t->workers_n; i++)
         thread_join(t->workers[i].thread);
+    peers_stop(t->peers);
     mutex_lock(&t->lock);
     t->clock_stop = true;
     cond_signal(&t->clock_cond);
@@ -161,6 +166,7 @@ void txn_free(struct txn *t)
     for (size_t i = t->workers_n; i > 0; i--)
         worker_close(&t->workers[i - 1]);
     mem_free(t->workers);
+    peers_free(t->peers);
     park_table_done(&t->park);
     cond_done(&t->write_queue.cond);
     cond_done(&t->read_queue.cond);

@@ -88,7 +88,8 @@ struct txn_opts {
     const struct clock *clock; /* NULL: the process's clock */
     struct txn_hooks hooks;
     void *app;       /* becomes c->app */
-    int64_t slot;    /* node slot for ids; each further thread that makes ids takes the next one */
+    int64_t slot;    /* node slot for ids; each further thread that makes ids takes the next one. On
+                        PostgreSQL the first that may be free: other servers own theirs */
     int64_t id_last; /* ids are greater than this one: what an earlier process gave out */
     uint64_t seed;   /* 0: random */
     size_t waiting_max; /* default 4096 */

@@ -139,7 +139,8 @@ struct txn {
     struct queue read_queue; /* MODE_SQLITE only */
     struct cond clock_cond;
     struct park_table park;
-    size_t waiting; /* submitted and neither parked nor ended */
+    struct peers *peers; /* MODE_PG only */
+    size_t waiting;      /* submitted and neither parked nor ended */
     size_t parked;
     int64_t now_ms; /* the latest time given to a transaction */
     bool stopping, clock_stop, failed;
@@ -164,6 +165,8 @@ void txn_settle(struct txn *t, struct call *call, err_t result, struct deliver *
 /* With lock held: the calls that the signals wake go into their queues; WRITE calls only from
  * signal writes_from on. No thread holds a parked call then. */
 void txn_raise(struct txn *t, const struct signal_list *l, size_t writes_from);
+/* With lock held: the same for signals of another server. */
+void txn_raise_heard(struct txn *t, const struct signal_list *l);
 /* Without lock: the hook for every signal. */
 void txn_on_signals(struct txn *t, const struct signal_list *l);
 /* With lock held: calls whose time is up go into their queues; true if there were any. */
@@ -177,6 +180,18 @@ bool txn_has_failed(struct txn *t);
 /* The disk failed: no more calls are run, and hooks.fatal is called, once. Without lock. */
 void txn_fatal(struct txn *t, const char *what);
 
+/* ---- peers.c --------------------------------------------------------------------------------- */
+
+/* Opens the line to the other servers of the database and makes o.slot the first of slots that no
+ * other one makes ids in; it sets t->peers, also when it fails. */
+NODISCARD err_t peers_join(struct ctx *c, struct txn *t);
+void peers_start(struct peers *p);
+/* Joins the thread. NULL is none. */
+void peers_stop(struct peers *p);
+void peers_free(struct peers *p);
+/* With lock held: a signal of a transaction of ours that nobody here took. NULL is none. */
+void peers_tell(struct peers *p, struct signal s);
+
 /* ---- lists.c --------------------------------------------------------------------------------- */
 
 void list_push(struct call_list *l, struct call *call);
@@ -186,6 +201,7 @@ struct call *list_pop(struct call_list *l);
 /* Moves all of `from` behind `to`. */
 void list_append(struct call_list *to, struct call_list *from);
 void signals_append(struct signal_list *to, const struct signal_list *from);
+void signals_put(struct signal_list *l, struct signal s);
 
 /* ---- worker.c -------------------------------------------------------------------------------- */
 
