@@ -1,10 +1,12 @@
-// A PostgreSQL of one test's own, which may be stopped and crashed without disturbing other suites.
+// A PostgreSQL of one test's own, which may be stopped and crashed without disturbing other suites; and
+// servers that share a database, with workers that look for two executions of one run at a time.
+import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { run } from '../e2e/lib.mjs';
+import { Server, Worker, run } from '../e2e/lib.mjs';
 
 const script = join(dirname(fileURLToPath(import.meta.url)), 'pg.sh');
 
@@ -51,5 +53,103 @@ export class Cluster {
   /** Cuts every connection but ours. */
   cut() {
     return this.sql('SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()');
+  }
+}
+
+/** Servers on one new database (or on `pg`), each with a name of its own. */
+export async function startNodes(n, env, options = {}) {
+  const nodes = [];
+  for (let i = 0; i < n; i++)
+    nodes.push(await Server.start({ env, flags: ['--node-id', `node-${i}`], pg: nodes[0]?.pg, ...options }));
+  return nodes;
+}
+
+export async function stopNodes(nodes) {
+  for (const node of nodes) {
+    node.child.kill('SIGCONT'); // a test that failed may have left it stopped
+    await node.stop();
+  }
+}
+
+/** One statement on the database of a server; the first column as text. */
+export async function sql(server, text) {
+  const done = await run('psql', [server.pg, '-qAtc', text]);
+  if (done.code !== 0) throw new Error(done.stderr);
+  return done.stdout.trim();
+}
+
+/** Who executes what. An execution begins when its holder has the job, and ends before its outcome is
+ *  sent, or when its holder is known to be dead. */
+export class Recorder {
+  constructor() {
+    this.open = new Map(); // run -> fence
+    this.seqs = new Map(); // run -> every fence that began, in order
+    this.faults = [];
+  }
+
+  begin(run, fence) {
+    const held = this.open.get(run), seqs = this.seqs.get(run) ?? [];
+    if (held !== undefined) this.faults.push(`${run}: ${fence} began beside ${held}`);
+    if (seqs.includes(fence)) this.faults.push(`${run}: ${fence} was handed out twice`);
+    if (typeof fence === 'number' && seqs.some((x) => x >= fence)) this.faults.push(`${run}: ${fence} after ${seqs}`);
+    this.open.set(run, fence);
+    this.seqs.set(run, [...seqs, fence]);
+  }
+
+  end(run, fence) {
+    if (this.open.get(run) === fence) this.open.delete(run);
+  }
+
+  count(run) { return this.seqs.get(run)?.length ?? 0; }
+
+  check() { assert.deepEqual(this.faults, []); }
+}
+
+/** Polling workers, one on each of the nodes, until stop(). `handle(job)` returns the report. */
+export class Fleet {
+  static async start(nodes, name, fns, handle, { recorder = new Recorder(), slots = 5 } = {}) {
+    const f = new Fleet();
+    Object.assign(f, { recorder, handle, going: true, odd: [] });
+    f.loops = await Promise.all(nodes.map(async (node, i) => {
+      await node.worker(`${name}-${i}`, fns, { max_concurrent_jobs: slots });
+      return f.serve(new Worker(node, `${name}-${i}`), slots);
+    }));
+    f.loops = f.loops.map((x) => x.ended);
+    return f;
+  }
+
+  /** In an object, so that nobody waits for its end. */
+  serve(worker, slots) {
+    const lost = (e) => ({ status: 0, text: String(e) });
+    const loop = async () => {
+      while (this.going) {
+        const polled = await worker.poll(slots).catch(lost);
+        if (![200, 204, 503, 0].includes(polled.status)) this.odd.push(`poll ${polled.status} ${polled.text}`);
+        await Promise.all((polled.body?.jobs ?? []).map((job) => this.work(worker, job)));
+      }
+    };
+    return { ended: loop() };
+  }
+
+  async work(worker, job) {
+    this.recorder.begin(job.run_id, job.execution_seq);
+    const report = await this.handle(job, worker);
+    this.recorder.end(job.run_id, job.execution_seq);
+    for (;;) { // an outcome is sent until somebody answers
+      const answer = await worker.update(job, report).catch((e) => ({ status: 0, text: String(e) }));
+      if ([200, 409].includes(answer.status)) return;
+      if (answer.status !== 503 && answer.status !== 0) {
+        this.odd.push(`report ${answer.status} ${answer.text}`);
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  async stop() {
+    this.going = false;
+    await Promise.all(this.loops);
+    assert.deepEqual(this.odd, []);
+    this.recorder.check();
   }
 }
