@@ -2,39 +2,47 @@
 #include "base/crypto.h"
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/must.h"
 
 static const char standard[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-static str_t encode(struct arena *a, str_t s, const char *alphabet, bool pad)
+static void put(struct buf *b, str_t s, const char *alphabet, bool pad)
 {
     const uint8_t *in = (const uint8_t *)s.p;
-    char *out;
-    size_t n = 0;
 
-    must(s.n <= SIZE_MAX / 8);
-    out = arena_alloc(a, (s.n + 2) / 3 * 4);
     for (size_t i = 0; i < s.n; i += 3) {
         size_t left = s.n - i;
         uint32_t v = (uint32_t)in[i] << 16;
+        char out[4];
 
-        if (left > 1)
-            v |= (uint32_t)in[i + 1] << 8;
-        if (left > 2)
-            v |= in[i + 2];
-        out[n++] = alphabet[v >> 18];
-        out[n++] = alphabet[(v >> 12) & 63];
-        if (left > 1)
-            out[n++] = alphabet[(v >> 6) & 63];
-        else if (pad)
-            out[n++] = '=';
-        if (left > 2)
-            out[n++] = alphabet[v & 63];
-        else if (pad)
-            out[n++] = '=';
+        v |= left > 1 ? (uint32_t)in[i + 1] << 8 : 0;
+        v |= left > 2 ? in[i + 2] : 0;
+        out[0] = alphabet[v >> 18];
+        out[1] = alphabet[v >> 12 & 63];
+        out[2] = left > 1 ? alphabet[v >> 6 & 63] : '=';
+        out[3] = left > 2 ? alphabet[v & 63] : '=';
+        buf_append(b, (str_t){ out, pad || left > 2 ? 4 : left + 1 });
     }
-    return (str_t){ out, n };
+}
+
+static str_t encode(struct arena *a, str_t s, const char *alphabet, bool pad)
+{
+    struct buf b;
+    size_t n;
+
+    must(s.n <= SIZE_MAX / 8);
+    n = (s.n + 2) / 3 * 4;
+    buf_init_arena(&b, a, n);
+    (void)buf_reserve(&b, n);
+    put(&b, s, alphabet, pad);
+    return buf_str(&b);
+}
+
+void base64_put(struct buf *b, str_t s)
+{
+    put(b, s, standard, true);
 }
 
 str_t base64_encode(struct arena *a, str_t s)

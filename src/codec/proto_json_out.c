@@ -1,4 +1,5 @@
 /* C struct to JSON in the four styles of codec/proto.h. */
+#include "base/crypto.h"
 #include "base/time.h"
 #include "codec/proto_priv.h"
 
@@ -33,21 +34,8 @@ static void put_key(struct writer *o, str_t key, str_t suffix)
 
 static void put_base64(struct writer *o, str_t s)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
     json_put_raw(&o->w, S("\""));
-    for (size_t i = 0; i < s.n; i += 3) {
-        uint32_t v = (uint32_t)(unsigned char)s.p[i] << 16;
-        char out[4];
-
-        v |= i + 1 < s.n ? (uint32_t)(unsigned char)s.p[i + 1] << 8 : 0;
-        v |= i + 2 < s.n ? (uint32_t)(unsigned char)s.p[i + 2] : 0;
-        out[0] = digits[v >> 18];
-        out[1] = digits[v >> 12 & 63];
-        out[2] = i + 1 < s.n ? digits[v >> 6 & 63] : '=';
-        out[3] = i + 2 < s.n ? digits[v & 63] : '=';
-        buf_append(o->w.b, (str_t){ out, 4 });
-    }
+    base64_put(o->w.b, s);
     buf_char(o->w.b, '"');
 }
 
