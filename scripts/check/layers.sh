@@ -44,7 +44,7 @@ out=$(
     foreign 'libpq|postgresql' 'src/db/db_pg'
     foreign 'llhttp' 'src/http/h1\.'
     foreign 'nghttp2' 'src/http/h2(\.c|_client_fixture)'
-    foreign 'curl/' 'src/http/(client|outbound)\.c'
+    foreign 'curl/' 'src/http/curl\.h'
     foreign 'yaml\.h' 'src/codec/yaml\.c'
     foreign 'uv\.h' 'src/rt/|src/http/(conn|server)'
     foreign 'openssl/' 'src/base/crypto\.c'

@@ -1,92 +1,26 @@
-/* The blocking client over libcurl's easy interface. The library is loaded on first use; curl.h
- * gives constants and types only. One client keeps one connection alive and belongs to one thread.
- */
-#define CURL_DISABLE_TYPECHECK
+/* The blocking client over libcurl's easy interface. One client keeps one connection alive and
+ * belongs to one thread. */
 #include "http/client.h"
 
-#include <curl/curl.h>
-#include <dlfcn.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/log.h"
 #include "base/mem.h"
-#include "base/sync.h"
-
-#undef curl_easy_setopt
-#undef curl_easy_getinfo
+#include "http/curl.h"
 
 #define RESPONSE_BYTES_MAX ((size_t)256 << 20)
-
-/* Our view of the library: one pointer a function, found by name. */
-static struct {
-    CURLcode (*global_init)(long flags);
-    CURL *(*init)(void);
-    void (*cleanup)(CURL *easy);
-    void (*reset)(CURL *easy);
-    CURLcode (*setopt)(CURL *easy, CURLoption option, ...);
-    CURLcode (*getinfo)(CURL *easy, CURLINFO info, ...);
-    CURLcode (*perform)(CURL *easy);
-    const char *(*strerror)(CURLcode code);
-    struct curl_slist *(*slist_append)(struct curl_slist *list, const char *text);
-    void (*slist_free)(struct curl_slist *list);
-} lib;
-
-static struct {
-    pthread_once_t once;
-    bool ok;
-    char why[200];
-} loaded = { .once = PTHREAD_ONCE_INIT };
 
 struct http_client {
     CURL *easy;
 };
 
-struct symbol {
-    const char *name;
-    void *slot;
-};
-
-static void client_load(void)
-{
-    const struct symbol symbols[] = {
-        { "curl_global_init", &lib.global_init },   { "curl_easy_init", &lib.init },
-        { "curl_easy_cleanup", &lib.cleanup },      { "curl_easy_reset", &lib.reset },
-        { "curl_easy_setopt", &lib.setopt },        { "curl_easy_getinfo", &lib.getinfo },
-        { "curl_easy_perform", &lib.perform },      { "curl_easy_strerror", &lib.strerror },
-        { "curl_slist_append", &lib.slist_append }, { "curl_slist_free_all", &lib.slist_free },
-    };
-    void *handle = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-
-    if (handle == NULL) {
-        snprintf(loaded.why, sizeof(loaded.why), "%s", dlerror());
-        return;
-    }
-    for (size_t i = 0; i < COUNT_OF(symbols); i++) {
-        void *found = dlsym(handle, symbols[i].name);
-
-        if (found == NULL) {
-            snprintf(loaded.why, sizeof(loaded.why), "libcurl has no %s", symbols[i].name);
-            return;
-        }
-        memcpy(symbols[i].slot, &found, sizeof(found));
-    }
-    loaded.ok = lib.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-    if (!loaded.ok)
-        snprintf(loaded.why, sizeof(loaded.why), "libcurl does not start");
-}
-
 err_t http_client_new(struct ctx *c, struct http_client **out)
 {
     struct http_client *h;
 
-    pthread_once(&loaded.once, client_load);
-    if (!loaded.ok)
-        return err_set(c, ERR_UNAVAILABLE, "cannot load libcurl (package libcurl4): %s",
-                       loaded.why);
+    TRY(curl_load(c));
     h = mem_zero(sizeof(*h));
-    h->easy = lib.init();
+    h->easy = curl.init();
     if (h->easy == NULL) {
         mem_free(h);
         return err_set(c, ERR_UNAVAILABLE, "libcurl does not start");
@@ -99,7 +33,7 @@ void http_client_free(struct http_client *h)
 {
     if (h == NULL)
         return;
-    lib.cleanup(h->easy);
+    curl.cleanup(h->easy);
     mem_free(h);
 }
 
@@ -114,7 +48,7 @@ static size_t on_data(char *p, size_t size, size_t n, void *arg)
 /* The headers in libcurl's list; an empty Expect keeps it from asking for 100-continue first. */
 static struct curl_slist *client_headers(struct ctx *c, const struct http_header *headers, size_t n)
 {
-    struct curl_slist *list = lib.slist_append(NULL, "Expect:");
+    struct curl_slist *list = curl.slist_append(NULL, "Expect:");
     bool typed = false;
 
     for (size_t i = 0; i < n; i++) {
@@ -126,9 +60,9 @@ static struct curl_slist *client_headers(struct ctx *c, const struct http_header
                 : str_z(c->arena, str_printf(c->arena, STR_FMT ";", STR_ARG(headers[i].name)));
 
         typed |= str_eq_nocase(headers[i].name, S("content-type"));
-        list = lib.slist_append(list, line);
+        list = curl.slist_append(list, line);
     }
-    return typed ? list : lib.slist_append(list, "Content-Type:");
+    return typed ? list : curl.slist_append(list, "Content-Type:");
 }
 
 static err_t check_headers(struct ctx *c, const struct http_header *headers, size_t n)
@@ -162,22 +96,22 @@ static void client_setup(struct http_client *h, const char *method, const char *
 {
     CURL *e = h->easy;
 
-    lib.reset(e); /* keeps the connection */
-    lib.setopt(e, CURLOPT_URL, url);
-    lib.setopt(e, CURLOPT_NOSIGNAL, 1L);
+    curl.reset(e); /* keeps the connection */
+    curl.setopt(e, CURLOPT_URL, url);
+    curl.setopt(e, CURLOPT_NOSIGNAL, 1L);
     if (is_local(str_from(url)))
-        lib.setopt(e, CURLOPT_PROXY, "");
-    lib.setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-    lib.setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+        curl.setopt(e, CURLOPT_PROXY, "");
+    curl.setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl.setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     if (body.n > 0 || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
         strcmp(method, "PATCH") == 0) {
-        lib.setopt(e, CURLOPT_POST, 1L);
-        lib.setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
-        lib.setopt(e, CURLOPT_POSTFIELDS, body.n > 0 ? body.p : "");
+        curl.setopt(e, CURLOPT_POST, 1L);
+        curl.setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
+        curl.setopt(e, CURLOPT_POSTFIELDS, body.n > 0 ? body.p : "");
     } else if (strcmp(method, "HEAD") == 0) {
-        lib.setopt(e, CURLOPT_NOBODY, 1L);
+        curl.setopt(e, CURLOPT_NOBODY, 1L);
     }
-    lib.setopt(e, CURLOPT_CUSTOMREQUEST, method);
+    curl.setopt(e, CURLOPT_CUSTOMREQUEST, method);
 }
 
 /* What went wrong, for people. */
@@ -199,7 +133,7 @@ static err_t client_fault(struct ctx *c, CURLcode code, const char *url, int64_t
         return err_set(c, ERR_INVALID, "not a usable URL: %s", url);
     default:
         return err_set(c, ERR_UNAVAILABLE, "cannot reach %s: %s (curl %d)", url,
-                       why[0] != '\0' ? why : lib.strerror(code), (int)code);
+                       why[0] != '\0' ? why : curl.strerror(code), (int)code);
     }
 }
 
@@ -218,19 +152,19 @@ err_t http_client_send(struct ctx *c, struct http_client *h, const struct http_c
     list = client_headers(c, req->headers, req->headers_n);
     buf_init_arena(&b, c->arena, RESPONSE_BYTES_MAX);
     client_setup(h, req->method, url, req->body);
-    lib.setopt(h->easy, CURLOPT_HTTPHEADER, list);
-    lib.setopt(h->easy, CURLOPT_TIMEOUT_MS, (long)req->timeout_ms);
-    lib.setopt(h->easy, CURLOPT_ERRORBUFFER, why);
-    lib.setopt(h->easy, CURLOPT_WRITEFUNCTION, on_data);
-    lib.setopt(h->easy, CURLOPT_WRITEDATA, &b);
-    code = lib.perform(h->easy);
-    lib.setopt(h->easy, CURLOPT_HTTPHEADER, NULL);
-    lib.setopt(h->easy, CURLOPT_ERRORBUFFER, NULL);
-    lib.slist_free(list);
+    curl.setopt(h->easy, CURLOPT_HTTPHEADER, list);
+    curl.setopt(h->easy, CURLOPT_TIMEOUT_MS, (long)req->timeout_ms);
+    curl.setopt(h->easy, CURLOPT_ERRORBUFFER, why);
+    curl.setopt(h->easy, CURLOPT_WRITEFUNCTION, on_data);
+    curl.setopt(h->easy, CURLOPT_WRITEDATA, &b);
+    code = curl.perform(h->easy);
+    curl.setopt(h->easy, CURLOPT_HTTPHEADER, NULL);
+    curl.setopt(h->easy, CURLOPT_ERRORBUFFER, NULL);
+    curl.slist_free(list);
     if (code != CURLE_OK)
         return client_fault(c, code, url, req->timeout_ms, why);
-    lib.getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
-    lib.getinfo(h->easy, CURLINFO_CONTENT_TYPE, &type);
+    curl.getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl.getinfo(h->easy, CURLINFO_CONTENT_TYPE, &type);
     out->status = (int)status;
     out->type = str_dup(c->arena, str_from(type));
     out->body = buf_str(&b);

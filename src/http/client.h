@@ -1,5 +1,4 @@
-/* A blocking HTTP client for the CLI, over libcurl, which is loaded on first use because it alone
- * costs half of all start-up time. */
+/* A blocking HTTP client for the CLI, over libcurl. */
 #pragma once
 
 #include "base/ctx.h"

@@ -1,54 +1,19 @@
 /* The multi-handle client. libcurl tells which sockets it waits for (on_socket) and when it wants
  * to be called again (on_timer); libuv watches them. Easy handles are kept for reuse with the
  * options that never change. Everything here runs on the loop's thread. */
-#define CURL_DISABLE_TYPECHECK
 #include "http/outbound.h"
 
 #include <arpa/inet.h>
-#include <curl/curl.h>
-#include <dlfcn.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/must.h"
-#include "base/sync.h"
-
-#undef curl_easy_setopt
-#undef curl_easy_getinfo
-#undef curl_multi_setopt
+#include "http/curl.h"
 
 enum { IDLE_HANDLES = 256, IDLE_CONNECTIONS = 1024, CONNECT_MS = 5000 };
-
-/* Our view of the library: one pointer a function, found by name. */
-static struct {
-    CURLcode (*global_init)(long flags);
-    CURL *(*init)(void);
-    void (*cleanup)(CURL *easy);
-    CURLcode (*setopt)(CURL *easy, CURLoption option, ...);
-    CURLcode (*getinfo)(CURL *easy, CURLINFO info, ...);
-    const char *(*strerror)(CURLcode code);
-    struct curl_slist *(*slist_append)(struct curl_slist *list, const char *text);
-    void (*slist_free)(struct curl_slist *list);
-    CURLM *(*multi_init)(void);
-    CURLMcode (*multi_cleanup)(CURLM *m);
-    CURLMcode (*multi_setopt)(CURLM *m, CURLMoption option, ...);
-    CURLMcode (*multi_add)(CURLM *m, CURL *easy);
-    CURLMcode (*multi_remove)(CURLM *m, CURL *easy);
-    CURLMcode (*multi_assign)(CURLM *m, curl_socket_t fd, void *p);
-    CURLMcode (*multi_action)(CURLM *m, curl_socket_t fd, int mask, int *running);
-    CURLMsg *(*multi_read)(CURLM *m, int *left);
-} lib;
-
-static struct {
-    pthread_once_t once;
-    bool ok;
-    char why[200];
-} loaded = { .once = PTHREAD_ONCE_INIT };
 
 /* One transfer: an easy handle that is used again and again. */
 struct outbound_call {
@@ -77,53 +42,7 @@ struct outbound {
     bool stopping;
 };
 
-/* ---- the library ----------------------------------------------------------------------------- */
-
-static void load(void)
-{
-    const struct {
-        const char *name;
-        void *slot;
-    } symbols[] = {
-        { "curl_global_init", &lib.global_init },
-        { "curl_easy_init", &lib.init },
-        { "curl_easy_cleanup", &lib.cleanup },
-        { "curl_easy_setopt", &lib.setopt },
-        { "curl_easy_getinfo", &lib.getinfo },
-        { "curl_easy_strerror", &lib.strerror },
-        { "curl_slist_append", &lib.slist_append },
-        { "curl_slist_free_all", &lib.slist_free },
-        { "curl_multi_init", &lib.multi_init },
-        { "curl_multi_cleanup", &lib.multi_cleanup },
-        { "curl_multi_setopt", &lib.multi_setopt },
-        { "curl_multi_add_handle", &lib.multi_add },
-        { "curl_multi_remove_handle", &lib.multi_remove },
-        { "curl_multi_assign", &lib.multi_assign },
-        { "curl_multi_socket_action", &lib.multi_action },
-        { "curl_multi_info_read", &lib.multi_read },
-    };
-    void *handle = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-
-    if (handle == NULL) {
-        snprintf(loaded.why, sizeof(loaded.why), "%s", dlerror());
-        return;
-    }
-    for (size_t i = 0; i < COUNT_OF(symbols); i++) {
-        void *found = dlsym(handle, symbols[i].name);
-
-        if (found == NULL) {
-            snprintf(loaded.why, sizeof(loaded.why), "libcurl has no %s", symbols[i].name);
-            return;
-        }
-        memcpy(symbols[i].slot, &found, sizeof(found));
-    }
-    loaded.ok = lib.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-    if (!loaded.ok)
-        snprintf(loaded.why, sizeof(loaded.why), "libcurl does not start");
-}
-
-/* ---- the address policy ------------------------------------------------------------------------
- */
+/* ---- the address policy ---- */
 
 static bool v4_allowed(const uint8_t a[4])
 {
@@ -171,8 +90,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-/* ---- the end of a call -------------------------------------------------------------------------
- */
+/* ---- the end of a call ---- */
 
 static enum outbound_end end_of(const struct outbound_call *call, CURLcode code)
 {
@@ -220,7 +138,7 @@ static void list_del(struct outbound_call **list, struct outbound_call *call)
 
 static void call_free(struct outbound_call *call)
 {
-    lib.cleanup(call->easy);
+    curl.cleanup(call->easy);
     mem_free(call);
 }
 
@@ -229,8 +147,8 @@ static void call_idle(struct outbound_call *call)
 {
     struct outbound *o = call->o;
 
-    lib.multi_remove(o->multi, call->easy);
-    lib.slist_free(call->headers);
+    curl.multi_remove(o->multi, call->easy);
+    curl.slist_free(call->headers);
     call->headers = NULL;
     call->r = NULL;
     list_del(&o->busy, call);
@@ -249,11 +167,12 @@ static void call_end(struct outbound_call *call, CURLcode code)
 
     r->end = call->o->stopping ? OUTBOUND_STOPPED : end_of(call, code);
     if (r->end == OUTBOUND_REPLY) {
-        lib.getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+        curl.getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
         r->status = (int)status;
         r->reply = buf_str(&call->reply);
     } else {
-        r->why = str_dup(r->arena, str_from(call->why[0] != '\0' ? call->why : lib.strerror(code)));
+        r->why =
+            str_dup(r->arena, str_from(call->why[0] != '\0' ? call->why : curl.strerror(code)));
     }
     call_idle(call);
     r->call = NULL;
@@ -267,16 +186,16 @@ static void ended(struct outbound *o)
     CURLcode code;
     int left;
 
-    while ((msg = lib.multi_read(o->multi, &left)) != NULL) {
+    while ((msg = curl.multi_read(o->multi, &left)) != NULL) {
         if (msg->msg != CURLMSG_DONE)
             continue;
         code = msg->data.result; /* msg is gone with the handle */
-        lib.getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+        curl.getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
         call_end(call, code);
     }
 }
 
-/* ---- libuv ----------------------------------------------------------------------------------- */
+/* ---- libuv ---- */
 
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
@@ -293,7 +212,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
         mask |= CURL_CSELECT_IN;
     if ((events & UV_WRITABLE) != 0)
         mask |= CURL_CSELECT_OUT;
-    lib.multi_action(o->multi, w->fd, mask, &running);
+    curl.multi_action(o->multi, w->fd, mask, &running);
     ended(o);
 }
 
@@ -312,7 +231,7 @@ static void on_time(uv_timer_t *timer)
     struct outbound *o = timer->data;
     int running;
 
-    lib.multi_action(o->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    curl.multi_action(o->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     ended(o);
 }
 
@@ -340,7 +259,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
             return 0;
         uv_poll_stop(&w->poll);
         uv_close((uv_handle_t *)&w->poll, on_closed);
-        lib.multi_assign(o->multi, fd, NULL);
+        curl.multi_assign(o->multi, fd, NULL);
         return 0;
     }
     if (w == NULL) {
@@ -352,7 +271,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
             mem_free(w);
             return -1;
         }
-        lib.multi_assign(o->multi, fd, w);
+        curl.multi_assign(o->multi, fd, w);
     }
     if ((what & CURL_POLL_IN) != 0)
         events |= UV_READABLE;
@@ -362,7 +281,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
     return 0;
 }
 
-/* ---- sending --------------------------------------------------------------------------------- */
+/* ---- sending ---- */
 
 static size_t on_data(char *p, size_t size, size_t n, void *arg)
 {
@@ -378,38 +297,38 @@ static size_t on_data(char *p, size_t size, size_t n, void *arg)
 static struct outbound_call *call_new(struct outbound *o)
 {
     struct outbound_call *call = mem_zero(sizeof(*call));
-    CURL *e = lib.init();
+    CURL *e = curl.init();
 
     must(e != NULL);
     call->o = o;
     call->easy = e;
-    lib.setopt(e, CURLOPT_PRIVATE, call);
-    lib.setopt(e, CURLOPT_NOSIGNAL, 1L);
-    lib.setopt(e, CURLOPT_PROXY, "");
-    lib.setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-    lib.setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    lib.setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-    lib.setopt(e, CURLOPT_USERAGENT, "ironflow/" IRONFLOW_VERSION);
-    lib.setopt(e, CURLOPT_POST, 1L);
-    lib.setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-    lib.setopt(e, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)OUTBOUND_REPLY_MAX);
-    lib.setopt(e, CURLOPT_WRITEFUNCTION, on_data);
-    lib.setopt(e, CURLOPT_WRITEDATA, call);
-    lib.setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
-    lib.setopt(e, CURLOPT_OPENSOCKETDATA, call);
-    lib.setopt(e, CURLOPT_ERRORBUFFER, call->why);
+    curl.setopt(e, CURLOPT_PRIVATE, call);
+    curl.setopt(e, CURLOPT_NOSIGNAL, 1L);
+    curl.setopt(e, CURLOPT_PROXY, "");
+    curl.setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl.setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl.setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    curl.setopt(e, CURLOPT_USERAGENT, "ironflow/" IRONFLOW_VERSION);
+    curl.setopt(e, CURLOPT_POST, 1L);
+    curl.setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    curl.setopt(e, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)OUTBOUND_REPLY_MAX);
+    curl.setopt(e, CURLOPT_WRITEFUNCTION, on_data);
+    curl.setopt(e, CURLOPT_WRITEDATA, call);
+    curl.setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    curl.setopt(e, CURLOPT_OPENSOCKETDATA, call);
+    curl.setopt(e, CURLOPT_ERRORBUFFER, call->why);
     return call;
 }
 
 static struct curl_slist *headers_of(const struct outbound_req *r)
 {
-    struct curl_slist *list = lib.slist_append(NULL, "Expect:");
+    struct curl_slist *list = curl.slist_append(NULL, "Expect:");
 
     for (size_t i = 0; i < r->headers_n; i++) {
         str_t name = r->headers[i].name, value = r->headers[i].value;
 
-        list = lib.slist_append(list, str_z(r->arena, str_printf(r->arena, STR_FMT ": " STR_FMT,
-                                                                 STR_ARG(name), STR_ARG(value))));
+        list = curl.slist_append(list, str_z(r->arena, str_printf(r->arena, STR_FMT ": " STR_FMT,
+                                                                  STR_ARG(name), STR_ARG(value))));
     }
     return list;
 }
@@ -432,37 +351,33 @@ void outbound_send(struct outbound *o, struct outbound_req *r)
     call->why[0] = '\0';
     call->headers = headers_of(r);
     buf_init_arena(&call->reply, r->arena, OUTBOUND_REPLY_MAX);
-    lib.setopt(call->easy, CURLOPT_URL, r->url);
-    lib.setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
-    lib.setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
-    lib.setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
-    lib.setopt(call->easy, CURLOPT_POSTFIELDS, r->body.n > 0 ? r->body.p : "");
-    must(lib.multi_add(o->multi, call->easy) == CURLM_OK); /* from here on the timer fires */
+    curl.setopt(call->easy, CURLOPT_URL, r->url);
+    curl.setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
+    curl.setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+    curl.setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
+    curl.setopt(call->easy, CURLOPT_POSTFIELDS, r->body.n > 0 ? r->body.p : "");
+    must(curl.multi_add(o->multi, call->easy) == CURLM_OK); /* from here on the timer fires */
 }
 
-/* ---- from birth to death -----------------------------------------------------------------------
- */
+/* ---- from birth to death ---- */
 
 err_t outbound_new(struct ctx *c, struct loop *loop, struct outbound **out)
 {
     struct outbound *o;
 
-    pthread_once(&loaded.once, load);
-    if (!loaded.ok)
-        return err_set(c, ERR_UNAVAILABLE, "cannot load libcurl (package libcurl4): %s",
-                       loaded.why);
+    TRY(curl_load(c));
     o = mem_zero(sizeof(*o));
     o->loop = loop;
-    o->multi = lib.multi_init();
+    o->multi = curl.multi_init();
     must(o->multi != NULL);
     o->timer = mem_zero(sizeof(*o->timer));
     must(uv_timer_init(loop_uv(loop), o->timer) == 0);
     o->timer->data = o;
-    lib.multi_setopt(o->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    lib.multi_setopt(o->multi, CURLMOPT_SOCKETDATA, o);
-    lib.multi_setopt(o->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    lib.multi_setopt(o->multi, CURLMOPT_TIMERDATA, o);
-    lib.multi_setopt(o->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
+    curl.multi_setopt(o->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl.multi_setopt(o->multi, CURLMOPT_SOCKETDATA, o);
+    curl.multi_setopt(o->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl.multi_setopt(o->multi, CURLMOPT_TIMERDATA, o);
+    curl.multi_setopt(o->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
     *out = o;
     return ERR_OK;
 }
@@ -480,7 +395,7 @@ void outbound_free(struct outbound *o)
         list_del(&o->idle, call);
         call_free(call);
     }
-    lib.multi_cleanup(o->multi);
+    curl.multi_cleanup(o->multi);
     uv_timer_stop(o->timer);
     uv_close((uv_handle_t *)o->timer, on_timer_closed);
     mem_free(o);

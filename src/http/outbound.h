@@ -1,5 +1,5 @@
 /* An HTTP client for calls that we make to others: thousands at a time on one loop, over libcurl's
- * multi interface, which is loaded on first use. Connections are kept and reused; redirects are not
+ * multi interface. Connections are kept and reused; redirects are not
  * followed; a proxy of the environment is not used, because it would see past the address policy.
  *
  * Address policy: link-local addresses (169.254.0.0/16, fe80::/10) and fd00:ec2::254 are refused,
