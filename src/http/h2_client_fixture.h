@@ -150,12 +150,16 @@ static inline void client_open(struct client *c, const struct fixture *f, uint32
     assert_int_equal(nghttp2_submit_settings(c->s, 0, &set, window > 0 ? 1 : 0), 0);
 }
 
+/* Does nothing when it is closed already. */
 static inline void client_close(struct client *c)
 {
+    if (c->s == NULL)
+        return;
     for (size_t i = 0; i < ANSWERS_MAX; i++)
         mem_free(c->a[i].body);
     mem_free(c->a);
     nghttp2_session_del(c->s);
+    c->s = NULL;
     close(c->fd);
 }
 

@@ -14,6 +14,7 @@ struct world {
     size_t got, got_end;    /* bytes and ends that on_data saw */
     size_t stuffed, roomed; /* writes that said no, calls of on_room */
     size_t ended;           /* streaming replies that were ended */
+    struct client c;        /* the test's, for world_open */
 };
 
 /* A request that streams, in its arena. */
@@ -201,6 +202,35 @@ static inline void world_init(struct world *w)
     fixture_init(&w->f);
     w->f.opts.handler = world_handler;
     w->f.opts.wants_stream = world_wants;
+}
+
+/* A test whose state is a world that is not started yet. */
+#define WORLD_TEST(fn) cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
+
+static inline int world_setup(void **state)
+{
+    struct world *w = mem_zero(sizeof(*w));
+
+    world_init(w);
+    *state = w;
+    return 0;
+}
+
+static inline int world_teardown(void **state)
+{
+    struct world *w = *state;
+
+    client_close(&w->c);
+    fixture_done(&w->f);
+    mem_free(w);
+    return 0;
+}
+
+/* Starts the server and connects its client. */
+static inline void world_open(struct world *w, uint32_t window, bool manual)
+{
+    fixture_start(&w->f);
+    client_open(&w->c, &w->f, window, manual);
 }
 
 struct sip {

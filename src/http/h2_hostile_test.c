@@ -93,169 +93,138 @@ static void expect_goaway(int fd, uint32_t code)
 
 static void slow_heads_end_the_connection(void **state)
 {
-    struct world w;
+    struct world *w = *state;
 
-    (void)state;
-    world_init(&w);
-    w.f.opts.limits.header_ms = 60;
-    fixture_start(&w.f);
-    int fd = dial(&w.f); /* no SETTINGS */
+    w->f.opts.limits.header_ms = 60;
+    fixture_start(&w->f);
+    int fd = dial(&w->f); /* no SETTINGS */
     put(fd, S(PREFACE));
     expect_goaway(fd, NGHTTP2_SETTINGS_TIMEOUT);
-    fd = dial(&w.f); /* not even the preface */
+    fd = dial(&w->f); /* not even the preface */
     put(fd, S("PRI * HTTP/2.0\r\n\r\nSM"));
     expect_goaway(fd, NGHTTP2_SETTINGS_TIMEOUT);
-    fd = dial_h2(&w.f); /* a head without its end */
+    fd = dial_h2(&w->f); /* a head without its end */
     assert_true(put_frame(fd, sizeof(get_block), HEADERS, 1, 1, get_block));
     expect_goaway(fd, NGHTTP2_ENHANCE_YOUR_CALM);
-    fixture_wait_connections(&w.f, 0);
-    assert_int_equal(fixture_get(&w.f, &w.f.handled), 0);
-    fixture_done(&w.f);
+    fixture_wait_connections(&w->f, 0);
+    assert_int_equal(fixture_get(&w->f, &w->f.handled), 0);
 }
 
 /* A head that is wrong is over, even though its stream is reset: the others go on. */
 static void wrong_head_is_no_slow_head(void **state)
 {
-    struct world w;
-    struct client c;
+    struct world *w = *state;
+    struct client *c = &w->c;
 
-    (void)state;
-    world_init(&w);
-    w.f.opts.limits.header_ms = 60;
-    fixture_start(&w.f);
-    client_open(&c, &w.f, 0, false);
-    size_t held = client_get(&c, "/hold");
-    size_t early = client_ask(&c, "GET", "/", STR_NULL, false, "connection", "close");
-    size_t whole = client_get(&c, "no-slash");
-    client_wait(&c, 2);
-    assert_int_equal(c.a[early].code, NGHTTP2_PROTOCOL_ERROR);
-    assert_int_equal(c.a[whole].code, NGHTTP2_PROTOCOL_ERROR);
+    w->f.opts.limits.header_ms = 60;
+    world_open(w, 0, false);
+    size_t held = client_get(c, "/hold");
+    size_t early = client_ask(c, "GET", "/", STR_NULL, false, "connection", "close");
+    size_t whole = client_get(c, "no-slash");
+    client_wait(c, 2);
+    assert_int_equal(c->a[early].code, NGHTTP2_PROTOCOL_ERROR);
+    assert_int_equal(c->a[whole].code, NGHTTP2_PROTOCOL_ERROR);
     for (int k = 0; k < 4; k++)
-        (void)client_turn(&c, 50);
-    assert_false(c.goaway);
-    fixture_release(&w.f);
-    expect_answer(&c, held, 200, "released");
-    client_close(&c);
-    fixture_done(&w.f);
+        (void)client_turn(c, 50);
+    assert_false(c->goaway);
+    fixture_release(&w->f);
+    expect_answer(c, held, 200, "released");
 }
 
 static void idle_connection_is_told_and_closed(void **state)
 {
-    struct world w;
-    struct client c;
+    struct world *w = *state;
+    struct client *c = &w->c;
 
-    (void)state;
-    world_init(&w);
-    w.f.opts.limits.idle_ms = 60;
-    fixture_start(&w.f);
-    client_open(&c, &w.f, 0, false);
-    size_t i = client_get(&c, "/hold"); /* is no idleness */
-    client_wait_for(&c, &w.f, &w.f.held_n, 1);
+    w->f.opts.limits.idle_ms = 60;
+    world_open(w, 0, false);
+    size_t i = client_get(c, "/hold"); /* is no idleness */
+    client_wait_for(c, &w->f, &w->f.held_n, 1);
     for (int k = 0; k < 5; k++)
-        (void)client_turn(&c, 50);
-    assert_false(c.goaway);
-    fixture_release(&w.f);
-    expect_answer(&c, i, 200, "released");
-    client_wait_end(&c);
-    assert_int_equal(c.goaway_code, NGHTTP2_NO_ERROR);
-    client_close(&c);
-    fixture_wait_connections(&w.f, 0);
-    fixture_done(&w.f);
+        (void)client_turn(c, 50);
+    assert_false(c->goaway);
+    fixture_release(&w->f);
+    expect_answer(c, i, 200, "released");
+    client_wait_end(c);
+    assert_int_equal(c->goaway_code, NGHTTP2_NO_ERROR);
+    client_close(c);
+    fixture_wait_connections(&w->f, 0);
 }
 
 static void slow_bodies_get_408(void **state)
 {
-    struct world w;
-    struct client c;
+    struct world *w = *state;
+    struct client *c = &w->c;
 
-    (void)state;
-    world_init(&w);
-    w.f.opts.limits.body_ms = 60;
-    fixture_start(&w.f);
-    client_open(&c, &w.f, 0, false);
-    size_t told = client_ask(&c, "POST", "/echo", S("abc"), true, "content-length", "5");
-    size_t grows = client_ask(&c, "POST", "/echo", STR_NULL, true, NULL, NULL);
-    size_t stream = client_ask(&c, "POST", "/s/echo", S("abc"), true, NULL, NULL);
-    expect_answer(&c, told, 408, NULL);
-    expect_answer(&c, grows, 408, NULL);
-    assert_false(c.a[stream].closed); /* may take as long as it likes */
-    client_more(&c, stream, S("def"), false);
-    expect_answer(&c, stream, 200, "abcdef");
-    client_close(&c);
-    fixture_done(&w.f);
+    w->f.opts.limits.body_ms = 60;
+    world_open(w, 0, false);
+    size_t told = client_ask(c, "POST", "/echo", S("abc"), true, "content-length", "5");
+    size_t grows = client_ask(c, "POST", "/echo", STR_NULL, true, NULL, NULL);
+    size_t stream = client_ask(c, "POST", "/s/echo", S("abc"), true, NULL, NULL);
+    expect_answer(c, told, 408, NULL);
+    expect_answer(c, grows, 408, NULL);
+    assert_false(c->a[stream].closed); /* may take as long as it likes */
+    client_more(c, stream, S("def"), false);
+    expect_answer(c, stream, 200, "abcdef");
 }
 
 static void socket_that_is_not_read_is_closed(void **state)
 {
-    struct world w;
-    struct client c;
+    struct world *w = *state;
+    struct client *c = &w->c;
 
-    (void)state;
-    world_init(&w);
-    w.f.opts.limits.write_ms = 60;
-    fixture_start(&w.f);
-    client_open(&c, &w.f, INT32_MAX, false);
-    assert_int_equal(nghttp2_session_set_local_window_size(c.s, 0, 0, INT32_MAX), 0);
-    client_get(&c, "/big");
-    client_get(&c, "/drip");
-    client_flush(&c);
-    fixture_wait(&w.f, &w.f.handled, 2);
-    fixture_wait_connections(&w.f, 0);
-    assert_int_equal(fixture_get(&w.f, &w.ended), 1);
-    client_close(&c);
-    fixture_done(&w.f);
+    w->f.opts.limits.write_ms = 60;
+    world_open(w, INT32_MAX, false);
+    assert_int_equal(nghttp2_session_set_local_window_size(c->s, 0, 0, INT32_MAX), 0);
+    client_get(c, "/big");
+    client_get(c, "/drip");
+    client_flush(c);
+    fixture_wait(&w->f, &w->f.handled, 2);
+    fixture_wait_connections(&w->f, 0);
+    assert_int_equal(fixture_get(&w->f, &w->ended), 1);
 }
 
 /* A window that opens by drips is as good as none. */
 static void dripping_reader_is_reset(void **state)
 {
-    struct world w;
-    struct client c;
+    struct world *w = *state;
+    struct client *c = &w->c;
 
-    (void)state;
-    world_init(&w);
-    w.f.opts.limits.write_ms = 100;
-    fixture_start(&w.f);
-    client_open(&c, &w.f, 0, true);
-    size_t i = client_get(&c, "/big");
-    client_wait_body(&c, i, 65535);
-    while (!c.a[i].closed) {
-        assert_true(c.a[i].body_n < 65535 + 2000);
-        assert_int_equal(nghttp2_submit_window_update(c.s, 0, 0, 1), 0);
-        assert_int_equal(nghttp2_submit_window_update(c.s, 0, client_id(i), 1), 0);
-        (void)client_turn(&c, 10);
+    w->f.opts.limits.write_ms = 100;
+    world_open(w, 0, true);
+    size_t i = client_get(c, "/big");
+    client_wait_body(c, i, 65535);
+    while (!c->a[i].closed) {
+        assert_true(c->a[i].body_n < 65535 + 2000);
+        assert_int_equal(nghttp2_submit_window_update(c->s, 0, 0, 1), 0);
+        assert_int_equal(nghttp2_submit_window_update(c->s, 0, client_id(i), 1), 0);
+        (void)client_turn(c, 10);
         pause_ms(5);
     }
-    assert_int_equal(c.a[i].code, NGHTTP2_CANCEL);
-    client_close(&c);
-    fixture_done(&w.f);
+    assert_int_equal(c->a[i].code, NGHTTP2_CANCEL);
 }
 
 static void replies_in_flight_are_bounded(void **state)
 {
-    struct world w;
-    struct client c, other;
+    struct world *w = *state;
+    struct client *c = &w->c;
+    struct client other;
 
-    (void)state;
-    world_init(&w);
-    w.f.opts.limits.replies_bytes_max = (size_t)1 << 20;
-    fixture_start(&w.f);
-    client_open(&c, &w.f, 0, true);
-    size_t i = client_get(&c, "/big");
-    client_wait_body(&c, i, 65535);
-    client_open(&other, &w.f, 0, false);
+    w->f.opts.limits.replies_bytes_max = (size_t)1 << 20;
+    world_open(w, 0, true);
+    size_t i = client_get(c, "/big");
+    client_wait_body(c, i, 65535);
+    client_open(&other, &w->f, 0, false);
     size_t k = client_get(&other, "/big");
     expect_answer(&other, k, 503, NULL);
     assert_non_null(strstr(other.a[k].head, "retry-after: 1\n"));
     expect_answer(&other, client_get(&other, "/echo?small"), 200, "small");
-    client_reset(&c, i, NGHTTP2_CANCEL);
-    expect_answer(&c, client_get(&c, "/none"), 204, ""); /* the reset was seen */
+    client_reset(c, i, NGHTTP2_CANCEL);
+    expect_answer(c, client_get(c, "/none"), 204, ""); /* the reset was seen */
     k = client_get(&other, "/big");
     expect_answer(&other, k, 200, NULL);
     assert_int_equal(other.a[k].body_n, BIG_BYTES);
-    client_close(&c);
     client_close(&other);
-    fixture_done(&w.f);
 }
 
 /* ---- broken ---- */
@@ -272,33 +241,28 @@ static void wrong_bytes_end_the_connection(void **state)
         { { PREFACE HELLO "\0\0\2\1\5\0\0\0\1\xff\xff", 44 }, NGHTTP2_COMPRESSION_ERROR },
         { { PREFACE HELLO "\0\0\5\6\0\0\0\0\0abcde", 47 }, NGHTTP2_FRAME_SIZE_ERROR },
     };
-    struct world w;
+    struct world *w = *state;
 
-    (void)state;
-    world_init(&w);
-    fixture_start(&w.f);
+    fixture_start(&w->f);
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        int fd = dial(&w.f);
+        int fd = dial(&w->f);
 
         put(fd, cases[i].bytes);
         assert_int_equal(take_code(fd, GOAWAY), cases[i].code);
         close(fd);
     }
-    assert_int_equal(fixture_get(&w.f, &w.f.handled), 0);
-    fixture_wait_connections(&w.f, 0);
-    fixture_done(&w.f);
+    assert_int_equal(fixture_get(&w->f, &w->f.handled), 0);
+    fixture_wait_connections(&w->f, 0);
 }
 
 static void too_much_body_for_the_window_ends_the_connection(void **state)
 {
     static char body[1 << 14];
-    struct world w;
+    struct world *w = *state;
 
-    (void)state;
-    world_init(&w);
-    w.f.opts.limits.window_bytes = 100;
-    fixture_start(&w.f);
-    int fd = dial_h2(&w.f);
+    w->f.opts.limits.window_bytes = 100;
+    fixture_start(&w->f);
+    int fd = dial_h2(&w->f);
     assert_true(put_frame(fd, 0, SETTINGS, 1, 0, NULL));
     assert_true(put_frame(fd, sizeof(post_block), HEADERS, 4, 1, post_block));
     for (int i = 0; i < 8; i++) /* in spite of it the default is all there is for the connection */
@@ -306,8 +270,7 @@ static void too_much_body_for_the_window_ends_the_connection(void **state)
     assert_true(take_code(fd, GOAWAY) == NGHTTP2_FLOW_CONTROL_ERROR ||
                 take_code(fd, RST_STREAM) == NGHTTP2_FLOW_CONTROL_ERROR);
     close(fd);
-    fixture_wait_connections(&w.f, 0);
-    fixture_done(&w.f);
+    fixture_wait_connections(&w->f, 0);
 }
 
 /* ---- hostile ---- */
@@ -327,13 +290,11 @@ static void floods_end_the_connection(void **state)
         { 0, DATA, 1, false },
     };
     static const char payload[8] = { 0, 0, 0, 1 };
-    struct world w;
+    struct world *w = *state;
 
-    (void)state;
-    world_init(&w);
-    fixture_start(&w.f);
+    fixture_start(&w->f);
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        int fd = dial_h2(&w.f);
+        int fd = dial_h2(&w->f);
         bool open = true;
 
         assert_true(put_frame(fd, sizeof(post_block), HEADERS, 4, 1, post_block));
@@ -343,44 +304,38 @@ static void floods_end_the_connection(void **state)
         assert_true(code == NGHTTP2_ENHANCE_YOUR_CALM || (code == -1 && cases[i].acked));
         close(fd);
     }
-    int fd = dial(&w.f);
+    int fd = dial(&w->f);
     put(fd, S("GET /echo?x HTTP/1.1\r\nHost: a\r\n\r\n"));
     expect_reply(fd, 200, "x");
     close(fd);
-    fixture_wait_connections(&w.f, 0);
-    fixture_done(&w.f);
+    fixture_wait_connections(&w->f, 0);
 }
 
 static void endless_head_ends_the_connection(void **state)
 {
     static const char field[] = { 0, 1, 'x', 1, 'y' };
-    struct world w;
+    struct world *w = *state;
     bool open = true;
 
-    (void)state;
-    world_init(&w);
-    fixture_start(&w.f);
-    int fd = dial_h2(&w.f);
+    fixture_start(&w->f);
+    int fd = dial_h2(&w->f);
     assert_true(put_frame(fd, sizeof(get_block), HEADERS, 1, 1, get_block));
     for (int k = 0; k < 1000 && open; k++)
         open = put_frame(fd, sizeof(field), CONT, 0, 1, field);
     assert_int_equal(take_code(fd, GOAWAY), -1);
     close(fd);
-    fixture_wait_connections(&w.f, 0);
-    assert_int_equal(fixture_get(&w.f, &w.f.handled), 0);
-    fixture_done(&w.f);
+    fixture_wait_connections(&w->f, 0);
+    assert_int_equal(fixture_get(&w->f, &w->f.handled), 0);
 }
 
 /* A few bytes of a head that stand for many: each names the same big field. */
 static void compressed_head_is_measured_unpacked(void **state)
 {
     static char block[16384];
-    struct world w;
+    struct world *w = *state;
 
-    (void)state;
-    world_init(&w);
-    fixture_start(&w.f);
-    int fd = dial_h2(&w.f);
+    fixture_start(&w->f);
+    int fd = dial_h2(&w->f);
     size_t n = sizeof(get_block);
     memcpy(block, get_block, n);
     memcpy(block + n, "\x40\x01x\x7f\xb1\x16", 6); /* a value of 3,000 bytes, indexed */
@@ -390,85 +345,70 @@ static void compressed_head_is_measured_unpacked(void **state)
     memset(block + n, 0xbe, sizeof(block) - n);
     assert_true(put_frame(fd, sizeof(block), HEADERS, 5, 1, block));
     assert_int_equal(take_code(fd, HEADERS) >= 0, true); /* the head of a 431 */
-    assert_int_equal(fixture_get(&w.f, &w.f.handled), 0);
+    assert_int_equal(fixture_get(&w->f, &w->f.handled), 0);
     close(fd);
-    fixture_wait_connections(&w.f, 0);
-    fixture_done(&w.f);
+    fixture_wait_connections(&w->f, 0);
 }
 
 static void abandoned_requests_are_bounded(void **state)
 {
-    struct world w;
-    struct client c;
+    struct world *w = *state;
+    struct client *c = &w->c;
 
-    (void)state;
-    world_init(&w);
-    fixture_start(&w.f);
-    client_open(&c, &w.f, 0, false);
+    world_open(w, 0, false);
     for (size_t i = 0; i < 1000; i++) {
-        client_get(&c, "/keep");
-        client_flush(&c);
-        client_reset(&c, i, NGHTTP2_CANCEL);
+        client_get(c, "/keep");
+        client_flush(c);
+        client_reset(c, i, NGHTTP2_CANCEL);
     }
-    size_t i = client_get(&c, "/echo?x");
-    while (!c.a[i].closed)
-        assert_true(client_turn(&c, WAIT_MS));
-    assert_int_equal(c.a[i].code, NGHTTP2_REFUSED_STREAM);
-    assert_int_equal(fixture_get(&w.f, &w.f.handled), 512);
-    assert_int_equal(http_server_busy(w.f.s), 512);
-    client_close(&c);
-    fixture_done(&w.f);
+    size_t i = client_get(c, "/echo?x");
+    while (!c->a[i].closed)
+        assert_true(client_turn(c, WAIT_MS));
+    assert_int_equal(c->a[i].code, NGHTTP2_REFUSED_STREAM);
+    assert_int_equal(fixture_get(&w->f, &w->f.handled), 512);
+    assert_int_equal(http_server_busy(w->f.s), 512);
 }
 
 static void rapid_resets_end_the_connection(void **state)
 {
     static const char cancel[4] = { 0, 0, 0, NGHTTP2_CANCEL };
-    struct world w;
+    struct world *w = *state;
     bool open = true;
 
-    (void)state;
-    world_init(&w);
-    fixture_start(&w.f);
-    int fd = dial_h2(&w.f);
+    fixture_start(&w->f);
+    int fd = dial_h2(&w->f);
     for (uint32_t id = 1; id < 60000 && open; id += 2)
         open = put_frame(fd, sizeof(get_block), HEADERS, 5, id, get_block) &&
                put_frame(fd, sizeof(cancel), RST_STREAM, 0, id, cancel);
     assert_true(take_code(fd, GOAWAY) >= 0);
     close(fd);
-    fixture_wait_connections(&w.f, 0);
-    assert_true(fixture_get(&w.f, &w.f.handled) < 30000);
-    assert_int_equal(http_server_busy(w.f.s), 0);
-    fixture_done(&w.f);
+    fixture_wait_connections(&w->f, 0);
+    assert_true(fixture_get(&w->f, &w->f.handled) < 30000);
+    assert_int_equal(http_server_busy(w->f.s), 0);
 }
 
 /* Requests without end from a client that reads nothing: it is not read either, then closed. */
 static void greedy_client_that_does_not_read_is_stopped(void **state)
 {
-    struct world w;
-    struct client c;
+    struct world *w = *state;
+    struct client *c = &w->c;
 
-    (void)state;
-    world_init(&w);
-    w.f.opts.limits.write_ms = 200;
-    fixture_start(&w.f);
-    client_open(&c, &w.f, INT32_MAX, false);
-    assert_int_equal(nghttp2_session_set_local_window_size(c.s, 0, 0, INT32_MAX), 0);
+    w->f.opts.limits.write_ms = 200;
+    world_open(w, INT32_MAX, false);
+    assert_int_equal(nghttp2_session_set_local_window_size(c->s, 0, 0, INT32_MAX), 0);
     for (int i = 0; i < 20; i++)
-        client_get(&c, "/big");
-    client_flush(&c);
-    fixture_wait_connections(&w.f, 0);
-    assert_true(fixture_get(&w.f, &w.f.handled) <= 4); /* 32 MiB each */
-    client_close(&c);
-    fixture_done(&w.f);
+        client_get(c, "/big");
+    client_flush(c);
+    fixture_wait_connections(&w->f, 0);
+    assert_true(fixture_get(&w->f, &w->f.handled) <= 4); /* 32 MiB each */
 }
 
 static void churn_leaves_a_working_server(void **state)
 {
-    struct world w;
+    struct world *w = *state;
     char text[1024];
     size_t n = 0;
 
-    (void)state;
     memcpy(text, PREFACE, n = strlen(PREFACE));
     n += frame(text + n, 0, SETTINGS, 0, 0, NULL);
     n += frame(text + n, sizeof(get_block), HEADERS, 5, 1, get_block);
@@ -477,11 +417,10 @@ static void churn_leaves_a_working_server(void **state)
     n += frame(text + n, 5, DATA, 1, 3, "world");
     n += frame(text + n, 4, RST_STREAM, 0, 3, "\0\0\0\x8");
     n += frame(text + n, 8, GOAWAY, 0, 0, "\0\0\0\0\0\0\0\0");
-    world_init(&w);
-    w.f.opts.loops = LOOPS_MAX;
-    fixture_start(&w.f);
+    w->f.opts.loops = LOOPS_MAX;
+    fixture_start(&w->f);
     for (size_t i = 0; i < 2000; i++) {
-        int fd = dial(&w.f);
+        int fd = dial(&w->f);
 
         put(fd, (str_t){ text, i % (n + 1) });
         if (i % 3 == 0)
@@ -489,35 +428,33 @@ static void churn_leaves_a_working_server(void **state)
         else
             close(fd);
     }
-    fixture_wait_connections(&w.f, 0);
-    assert_int_equal(http_server_busy(w.f.s), 0);
-    struct client c;
-    client_open(&c, &w.f, 0, false);
-    size_t i = client_post(&c, "/echo", S("hello"));
-    expect_answer(&c, i, 200, "hello");
-    client_close(&c);
-    fixture_done(&w.f);
+    fixture_wait_connections(&w->f, 0);
+    assert_int_equal(http_server_busy(w->f.s), 0);
+    struct client *c = &w->c;
+    client_open(c, &w->f, 0, false);
+    size_t i = client_post(c, "/echo", S("hello"));
+    expect_answer(c, i, 200, "hello");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(slow_heads_end_the_connection),
-        cmocka_unit_test(wrong_head_is_no_slow_head),
-        cmocka_unit_test(idle_connection_is_told_and_closed),
-        cmocka_unit_test(slow_bodies_get_408),
-        cmocka_unit_test(socket_that_is_not_read_is_closed),
-        cmocka_unit_test(dripping_reader_is_reset),
-        cmocka_unit_test(replies_in_flight_are_bounded),
-        cmocka_unit_test(wrong_bytes_end_the_connection),
-        cmocka_unit_test(too_much_body_for_the_window_ends_the_connection),
-        cmocka_unit_test(floods_end_the_connection),
-        cmocka_unit_test(endless_head_ends_the_connection),
-        cmocka_unit_test(compressed_head_is_measured_unpacked),
-        cmocka_unit_test(abandoned_requests_are_bounded),
-        cmocka_unit_test(rapid_resets_end_the_connection),
-        cmocka_unit_test(greedy_client_that_does_not_read_is_stopped),
-        cmocka_unit_test(churn_leaves_a_working_server),
+        WORLD_TEST(slow_heads_end_the_connection),
+        WORLD_TEST(wrong_head_is_no_slow_head),
+        WORLD_TEST(idle_connection_is_told_and_closed),
+        WORLD_TEST(slow_bodies_get_408),
+        WORLD_TEST(socket_that_is_not_read_is_closed),
+        WORLD_TEST(dripping_reader_is_reset),
+        WORLD_TEST(replies_in_flight_are_bounded),
+        WORLD_TEST(wrong_bytes_end_the_connection),
+        WORLD_TEST(too_much_body_for_the_window_ends_the_connection),
+        WORLD_TEST(floods_end_the_connection),
+        WORLD_TEST(endless_head_ends_the_connection),
+        WORLD_TEST(compressed_head_is_measured_unpacked),
+        WORLD_TEST(abandoned_requests_are_bounded),
+        WORLD_TEST(rapid_resets_end_the_connection),
+        WORLD_TEST(greedy_client_that_does_not_read_is_stopped),
+        WORLD_TEST(churn_leaves_a_working_server),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,61 +99,55 @@ static void link_local_addresses_are_refused(void **state)
 
 static void calls_end_in_many_ways(void **state)
 {
-    struct fixture f;
+    struct fixture *f = *state;
     struct outbound_req r;
     const char *gone;
 
-    (void)state;
-    fixture_init(&f);
-    fixture_start(&f);
-    r = call(&f, url_of(&f, "/echo"), WAIT_MS);
+    fixture_start(f);
+    r = call(f, url_of(f, "/echo"), WAIT_MS);
     assert_int_equal(r.end, OUTBOUND_REPLY);
     assert_int_equal(r.status, 200);
     assert_str(r.reply, "hello");
-    r = call(&f, url_of(&f, "/none"), WAIT_MS);
+    r = call(f, url_of(f, "/none"), WAIT_MS);
     assert_int_equal(r.status, 204);
-    assert_int_equal(call(&f, url_of(&f, "/hold"), 50).end, OUTBOUND_TIMEOUT);
-    assert_int_equal(call(&f, url_of(&f, "/big"), WAIT_MS).end, OUTBOUND_TOO_LARGE);
-    r = call(&f, "http://169.254.169.254/latest/meta-data", WAIT_MS);
+    assert_int_equal(call(f, url_of(f, "/hold"), 50).end, OUTBOUND_TIMEOUT);
+    assert_int_equal(call(f, url_of(f, "/big"), WAIT_MS).end, OUTBOUND_TOO_LARGE);
+    r = call(f, "http://169.254.169.254/latest/meta-data", WAIT_MS);
     assert_int_equal(r.end, OUTBOUND_REFUSED);
     assert_true(r.why.n > 0);
-    assert_int_equal(call(&f, "http://", WAIT_MS).end, OUTBOUND_UNUSABLE);
-    gone = url_of(&f, "/");
-    http_server_stop(f.s);
-    f.s = NULL;
-    assert_int_equal(call(&f, gone, WAIT_MS).end, OUTBOUND_CONNECT);
-    fixture_done(&f);
+    assert_int_equal(call(f, "http://", WAIT_MS).end, OUTBOUND_UNUSABLE);
+    gone = url_of(f, "/");
+    http_server_stop(f->s);
+    f->s = NULL;
+    assert_int_equal(call(f, gone, WAIT_MS).end, OUTBOUND_CONNECT);
 }
 
 static void free_ends_what_is_under_way(void **state)
 {
-    struct fixture f;
+    struct fixture *f = *state;
     struct caller k;
 
-    (void)state;
-    fixture_init(&f);
-    fixture_start(&f);
-    caller_init(&f, &k, url_of(&f, "/hold"));
+    fixture_start(f);
+    caller_init(f, &k, url_of(f, "/hold"));
     outbound_send(k.o, &k.req);
-    for (int i = 0; i < WAIT_MS && fixture_get(&f, &f.held_n) == 0; i++) {
+    for (int i = 0; i < WAIT_MS && fixture_get(f, &f->held_n) == 0; i++) {
         uv_run(loop_uv(k.loop), UV_RUN_NOWAIT);
         pause_ms(1);
     }
-    assert_int_equal(fixture_get(&f, &f.held_n), 1);
+    assert_int_equal(fixture_get(f, &f->held_n), 1);
     outbound_free(k.o);
     assert_int_equal(k.req.end, OUTBOUND_STOPPED);
     k.o = NULL; /* done has posted the end of the loop */
     loop_run(k.loop);
     loop_free(k.loop);
-    fixture_done(&f);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(link_local_addresses_are_refused),
-        cmocka_unit_test(calls_end_in_many_ways),
-        cmocka_unit_test(free_ends_what_is_under_way),
+        SERVER_TEST(calls_end_in_many_ways),
+        SERVER_TEST(free_ends_what_is_under_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

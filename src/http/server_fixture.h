@@ -24,6 +24,8 @@
 #define LOOPS_MAX 4
 #define WAIT_MS 10000
 #define BIG_BYTES ((size_t)32 << 20)
+/* Behind a path: the shortest head, but for its last line end. */
+#define HEAD_A " HTTP/1.1\r\nHost: a\r\n"
 
 struct fixture {
     struct arena arena;
@@ -128,6 +130,25 @@ static inline void fixture_done(struct fixture *f)
     http_server_stop(f->s);
     mutex_done(&f->lock);
     arena_done(&f->arena);
+}
+
+/* A test whose state is a fixture that is not started yet. */
+#define SERVER_TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+
+static inline int fixture_setup(void **state)
+{
+    struct fixture *f = mem_zero(sizeof(*f));
+
+    fixture_init(f);
+    *state = f;
+    return 0;
+}
+
+static inline int fixture_teardown(void **state)
+{
+    fixture_done(*state);
+    mem_free(*state);
+    return 0;
 }
 
 struct release {
