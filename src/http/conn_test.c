@@ -1,6 +1,6 @@
 /* The server over real sockets: clients that are slow, broken, gone or hostile. */
 #include "http/http_priv.h"
-#include "http/server_fixture.h"
+#include "http/socket_fixture.h"
 
 static void malformed_request_is_answered_and_closed(void **state)
 {

@@ -4,7 +4,7 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include "http/server_fixture.h"
+#include "http/socket_fixture.h"
 
 #define ANSWERS_MAX 1100
 

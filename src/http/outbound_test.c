@@ -1,6 +1,9 @@
 /* Calls to others: which addresses they may reach, and how they end. */
 #include "http/outbound.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include "http/server_fixture.h"
 
 /* One call on a loop of its own, which this thread runs. */

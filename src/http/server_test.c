@@ -1,5 +1,5 @@
 /* The server over real sockets: what a well-behaved client sees. */
-#include "http/server_fixture.h"
+#include "http/socket_fixture.h"
 
 static void keep_alive_serves_many_requests(void **state)
 {
