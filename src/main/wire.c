@@ -141,6 +141,7 @@ static err_t start_txn(struct ctx *c, struct server *s, struct db_conn *writer)
         .threads = s->app.db_kind == DB_PG ? PG_THREADS : 2,
         .hooks = { svc_batch_begin, svc_batch_before_commit, svc_batch_after, on_signal, on_fatal },
         .app = &s->app,
+        .name = s->app.node_id,
     };
     err_t e = id_origin_tx(c, s, writer, &t);
 
@@ -150,6 +151,7 @@ static err_t start_txn(struct ctx *c, struct server *s, struct db_conn *writer)
     }
     TRY(txn_new(c, &t, &s->txn));
     s->app.txn = s->txn;
+    s->app.node_id = txn_name(s->txn);
     return ERR_OK;
 }
 

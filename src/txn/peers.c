@@ -16,8 +16,11 @@
 #include "txn/txn_priv.h"
 
 #define CHANNEL "ironflow_signals"
-#define KIND_SLOTS 710202602 /* of the names that are owned: slots of ids */
+/* Of what is owned on the line: slots of ids, names of servers. */
+#define KIND_SLOTS 710202602
+#define KIND_NAMES 710202603
 #define SLOTS 1024
+#define SLOT_TEXT_MAX 8
 #define TICK_MS 1000    /* looks whether there are others, tries again to reach the database */
 #define UNTOLD_MAX 4096 /* more are forgotten */
 
@@ -29,6 +32,7 @@ struct peers {
     struct arena arena;
     struct ctx c;
     struct db_line *line; /* NULL: lost */
+    struct buf name;      /* when o.name is another's */
     bool told_lost;
     int64_t looked_ms; /* when it looked for others */
 
@@ -61,6 +65,22 @@ static err_t slot_find(struct peers *p)
     if (!mine)
         return err_set(&p->c, ERR_UNAVAILABLE, "%lld servers use this database, there is no room",
                        (long long)groups);
+    return ERR_OK;
+}
+
+/* What is held in the name of a server is taken back when it starts, so only one may have it. */
+static err_t name_find(struct peers *p)
+{
+    struct txn_opts *o = &p->t->o;
+    bool mine = false;
+
+    TRY(db_line_own(&p->c, p->line, KIND_NAMES, (int32_t)(str_hash(o->name) >> 33), &mine));
+    if (mine)
+        return ERR_OK;
+    buf_init(&p->name, o->name.n + SLOT_TEXT_MAX);
+    buf_printf(&p->name, STR_FMT "#%d", STR_ARG(o->name), (int)o->slot);
+    log_warn("another server has this name", "name=\"" STR_FMT "\"", STR_ARG(o->name));
+    o->name = buf_str(&p->name);
     return ERR_OK;
 }
 
@@ -259,6 +279,8 @@ err_t peers_join(struct ctx *c, struct txn *t)
     e = line_open(p, &p->line);
     if (e == ERR_OK)
         e = slot_find(p);
+    if (e == ERR_OK)
+        e = name_find(p);
     return e == ERR_OK ? ERR_OK : err_set(c, e, STR_FMT, STR_ARG(err_text(&p->c, e)));
 }
 
@@ -287,6 +309,7 @@ void peers_free(struct peers *p)
     db_line_close(p->line);
     close(p->wake_fd);
     mem_free(p->untold.items);
+    buf_done(&p->name);
     arena_done(&p->arena);
     mem_free(p);
 }

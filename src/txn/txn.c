@@ -150,6 +150,11 @@ void txn_stop(struct txn *t)
     must(t->waiting == 0 && t->parked == 0);
 }
 
+str_t txn_name(const struct txn *t)
+{
+    return t->o.name;
+}
+
 const struct clock *txn_clock(const struct txn *t)
 {
     return t->o.clock;

@@ -90,6 +90,7 @@ struct txn_opts {
     void *app;       /* becomes c->app */
     int64_t slot;    /* node slot for ids; each further thread that makes ids takes the next one. On
                         PostgreSQL the first that may be free: other servers own theirs */
+    str_t name;      /* of this server; outlives txn */
     int64_t id_last; /* ids are greater than this one: what an earlier process gave out */
     uint64_t seed;   /* 0: random */
     size_t waiting_max; /* default 4096 */
@@ -98,6 +99,8 @@ struct txn_opts {
 NODISCARD err_t txn_new(struct ctx *c, const struct txn_opts *o, struct txn **out);
 /* The clock that its calls' times and deadlines are of. */
 const struct clock *txn_clock(const struct txn *t);
+/* The name of the server, with its slot behind it when another one that lives has the same. */
+str_t txn_name(const struct txn *t);
 /* Finishes what waits, answers parked calls with ERR_UNAVAILABLE, joins the threads. */
 void txn_stop(struct txn *t);
 void txn_free(struct txn *t);

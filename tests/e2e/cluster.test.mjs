@@ -3,6 +3,7 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import { spawn } from 'node:child_process';
 import { Worker, pgUrl, until } from './lib.mjs';
 import { Cluster, Fleet, Recorder, sql, startNodes, stopNodes } from '../lib/cluster.mjs';
 import { connect, fence } from '../lib/stream.mjs';
@@ -309,7 +310,7 @@ async function endpoint(answer) {
     request.on('end', async () => {
       const call = { body: JSON.parse(Buffer.concat(chunks)), at: Date.now() };
       e.calls.push(call);
-      const fence = Symbol(call.body.run_id);
+      const fence = `request ${e.calls.length}`;
       e.recorder.begin(call.body.run_id, fence);
       call.over = () => e.recorder.end(call.body.run_id, fence);
       call.answer = (out) => {
@@ -452,5 +453,181 @@ test('234 236 a node that was stopped for longer than the threshold reports too 
     e.recorder.check();
   } finally {
     await stopNodes([node]);
+  }
+});
+
+// ---- dead letters ------------------------------------------------------------------------------------
+
+test('228 what the relay is refused ten times is dead, once, with its error; what is behind it goes on', onPg, async () => {
+  const trio = await startNodes(3, { ...ENV, IRONFLOW_REFUSED_EVENTS: 'poison.', IRONFLOW_OUTBOX_BACKOFF_MS: '1' });
+  try {
+    const stored = await times(12, async (i) => ok(await trio[i % 3].rest('POST', '/events',
+      { name: i % 2 ? 'poison.pill' : 'fine.pill', data: { i } })).event_id);
+    const bad = stored.filter((_, i) => i % 2), fine = stored.filter((_, i) => !(i % 2));
+    const letters = await until('the dead letters', async () => {
+      const { items } = ok(await trio[1].rest('GET', '/outbox/dead-letter?env=default'));
+      return items.length >= bad.length && items;
+    }, 60000);
+    assert.deepEqual(letters.map((x) => x.event_id).sort(), [...bad].sort());
+    for (const x of letters) {
+      assert.equal(x.attempts, 10);
+      assert.match(x.last_error, /refused/);
+      assert.ok(x.dead_at);
+    }
+    const seqs = await Promise.all(fine.map((id) => until('a position', async () => ok(await trio[2].rest('GET', `/events/${id}`)).nats_seq)));
+    assert.equal(new Set(seqs).size, fine.length, 'each position once');
+    for (const id of bad) assert.equal(ok(await trio[0].rest('GET', `/events/${id}`)).nats_seq ?? null, null);
+    const answers = await Promise.all(trio.map((node) => node.rest('POST', `/outbox/dead-letter/${bad[0]}/requeue`)));
+    assert.deepEqual(answers.map((x) => x.status).sort(), [200, 404, 404], 'requeued once');
+    await until('it to be dead again', async () => ok(await trio[1].rest('GET', '/outbox/dead-letter?env=default')).items.length === bad.length, 60000);
+  } finally {
+    await stopNodes(trio);
+  }
+});
+
+// ---- the database, and the names of nodes ------------------------------------------------------------
+
+/** The slots in which a server makes the ids of events: bits 12 to 21. */
+async function slotsOf(node) {
+  const ids = await times(24, async () => ok(await node.rest('POST', '/events', { name: 'slot.look' })).event_id);
+  const number = (id) => [...id.slice('evt_'.length)].reduce((n, x) => n * 32n + BigInt('0123456789abcdefghjkmnpqrstvwxyz'.indexOf(x)), 0n);
+  return ids.map((id) => Number(number(id) >> 12n & 1023n));
+}
+
+test('two servers that live never make ids in the same slot, however many were started between them', onPg, async () => {
+  const [first] = await startNodes(1, ENV);
+  const all = [first];
+  try {
+    for (let round = 0; round < 2; round++) { // the second time after its connections were cut
+      await sql(first, "UPDATE meta SET value = '256' WHERE name = 'nodes'");
+      all.push(...await startNodes(1, ENV, { pg: first.pg, flags: ['--node-id', `late-${round}`] }));
+      const slots = await Promise.all(all.map(slotsOf));
+      for (const [i, mine] of slots.entries())
+        for (const others of slots.slice(i + 1)) assert.ok(!mine.some((x) => others.includes(x)), `${slots.map((x) => [...new Set(x)])}`);
+      await sql(first, 'SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()');
+      for (const node of all) await until('the line to come back', () => node.stderr.includes('signals from other servers again'));
+    }
+  } finally {
+    await stopNodes(all);
+  }
+});
+
+test('a second server of the same name does not take what the first has sent', onPg, async () => {
+  const e = await endpoint((body, response, call) => { call.held = true; return undefined; });
+  const pair = await startNodes(1, ENV, { flags: ['--node-id', 'copied'] });
+  try {
+    await pushed(pair[0], 'cl-twin', e.url);
+    const run = await emit(pair[0], 'cl-twin.go');
+    await until('the request', () => e.calls[0]?.held);
+    pair.push(...await startNodes(1, ENV, { pg: pair[0].pg, flags: ['--node-id', 'copied'] }));
+    const other = await endpoint(() => done('other'));
+    await pushed(pair[1], 'cl-twin-other', other.url);
+    await pair[1].untilRun(await emit(pair[1], 'cl-twin-other.go'), 'completed'); // it has recovered what it would
+    e.calls[0].answer(done('first'));
+    assert.equal((await pair[1].untilRun(run, 'completed')).output, 'first');
+    assert.equal(e.calls.length, 1);
+    e.recorder.check();
+  } finally {
+    await stopNodes(pair);
+  }
+});
+
+test('a server that is stopped inside a transaction does not hold up the others', onPg, async () => {
+  const [node] = await startNodes(1, ENV, { pg: a.pg, flags: ['--node-id', 'halted'] });
+  const psql = spawn('psql', [a.pg, '-qAt'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  try {
+    await a.register('cl-halt', 'cl-halt.go');
+    const w = await node.worker('w-cl-halt', ['cl-halt']);
+    const run = await emit(node, 'cl-halt.go'), job = await w.take();
+    const locked = new Promise((resolve) => psql.stdout.once('data', resolve));
+    psql.stdin.write("BEGIN; LOCK TABLE log IN SHARE MODE; SELECT 'locked';\n");
+    await locked;
+    const report = w.update(job, completed('first')).catch((e) => ({ status: 0, text: String(e) }));
+    await until('the report to wait for the lock', async () =>
+      (await sql(a, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'log'::regclass")) !== '0');
+    node.child.kill('SIGSTOP'); // it has the row of the run
+    psql.stdin.end('COMMIT;\n');
+    const cancelled = await b.rest('POST', `/runs/${run}/cancel`, {});
+    assert.equal(cancelled.status, 200, cancelled.text);
+    assert.equal((await c.getRun(run)).status, 'cancelled');
+    node.child.kill('SIGCONT');
+    const late = await report;
+    assert.ok([409, 503, 0].includes(late.status), `${late.status} ${late.text}`);
+    assert.equal((await node.getRun(run)).status, 'cancelled');
+  } finally {
+    psql.kill();
+    await stopNodes([node]);
+  }
+});
+
+test('what the database refuses is told by a number, and by its text in the log only', onPg, async () => {
+  const [node] = await startNodes(1, ENV);
+  const seen = [];
+  try {
+    await node.register('cl-broken', 'cl-broken.go');
+    const e = await endpoint(() => done('x'));
+    await pushed(node, 'cl-broken-push', e.url);
+    const w = await connect(node, 'w-cl-broken', ['cl-broken']);
+    await sql(node, 'ALTER TABLE events RENAME COLUMN data TO data_gone');
+    seen.push(await node.rest('GET', '/events?name=x'), await node.rest('POST', '/events', { name: 'cl-broken.go' }),
+      await node.rpc('Trigger', { event: 'cl-broken.go', data: {} }));
+    await sql(node, 'ALTER TABLE events RENAME COLUMN data_gone TO data');
+    await sql(node, 'ALTER TABLE queue RENAME COLUMN fn TO fn_gone');
+    await w.closed;
+    seen.push({ status: 500, text: JSON.stringify(w.end) });
+    await sql(node, 'ALTER TABLE queue RENAME COLUMN fn_gone TO fn');
+    for (const { status, text } of seen) {
+      assert.equal(status, 500, text);
+      assert.match(text, /\(42703\)/, 'a number');
+      assert.doesNotMatch(text, /\bdata\b|column|relation|\bfn\b/i, 'no word of the schema');
+    }
+    assert.match(node.stderr, /42703.*column.*data/);
+    await node.untilRun(await emit(node, 'cl-broken-push.go'), 'completed');
+  } finally {
+    await stopNodes([node]);
+  }
+});
+
+test('236 a PostgreSQL that crashes, restarts or cuts its connections under load is survived by all nodes', onPg, async (t) => {
+  const pg = await Cluster.start(t);
+  const trio = await startNodes(3, ENV, { pg: pg.url });
+  try {
+    await trio[0].register('cl-pg', 'cl-pg.go');
+    const outputs = new Map(), refused = [0, 0, 0], acked = [], odd = [];
+    const fleet = await Fleet.start(trio, 'cl-pg', ['cl-pg'], (job) => {
+      if (job.event.data.nap && !of(job, 'nap')) return yielded(job, 'nap', { type: 'sleep', until: new Date(Date.now() + 30).toISOString() });
+      outputs.set(job.run_id, job.event.data.i);
+      return completed(job.event.data.i);
+    });
+    let going = true;
+    const loops = trio.map(async (node, k) => {
+      for (let i = 0; going; i++) {
+        const answer = await node.rest('POST', '/events', { name: 'cl-pg.go', data: { i, nap: i % 4 === 0 } });
+        if (answer.status === 200) acked.push(answer.body.run_ids[0]);
+        else if (answer.status === 503) refused[k]++;
+        else odd.push(`${answer.status} ${answer.text}`);
+      }
+    });
+    const on = async (n) => { const from = acked.length; await until('the load to go on', () => acked.length >= from + n, 60000); };
+    await on(60);
+    assert.ok(Number(await pg.cut()) > 0);
+    await on(60);
+    await pg.down();
+    await until('every node to say 503', async () => (await Promise.all(trio.map((n) => n.rest('GET', '/ready')))).every((r) => r.status === 503));
+    await until('every node to refuse', () => refused.every((n) => n > 0));
+    await pg.up();
+    await until('every node to be ready', async () => (await Promise.all(trio.map((n) => n.rest('GET', '/ready')))).every((r) => r.status === 200));
+    await on(60);
+    await pg.restart();
+    await on(60);
+    going = false;
+    await Promise.all(loops);
+    assert.deepEqual(odd, []);
+    for (const run of acked) await trio[1].untilRun(run, 'completed', 60000);
+    await fleet.stop();
+    for (const run of acked) assert.equal((await trio[2].getRun(run)).output, outputs.get(run));
+    t.diagnostic(`${acked.length} runs, refused: ${refused}`);
+  } finally {
+    await stopNodes(trio);
   }
 });
