@@ -91,12 +91,15 @@ static err_t report(struct ctx *c, const struct session *ss, struct item *it, st
 
 static struct report_step step_made(struct ctx *c, str_t id, str_t status, int64_t duration_ms)
 {
+    const str_t compensate = S("compensate:");
     struct report_step s = {
         .id = id, .name = step_name_of(c->arena, id), .status = status, .duration_ms = duration_ms
     };
 
-    if (str_starts(s.name, S("compensate:")))
+    if (str_starts(s.name, compensate)) {
         s.type = S("compensate");
+        s.compensation_for = str_slice(s.name, compensate.n, s.name.n);
+    }
     return s;
 }
 
@@ -398,6 +401,8 @@ static void item_answer(struct session *ss, const struct item *it)
         outbox_step_ack(ss, m->step_completed->step_id, it->text);
     else if (m->step_failed && m->step_failed->job_id.n > 0)
         outbox_step_ack(ss, m->step_failed->step_id, it->text);
+    else if (m->step_yielded && m->step_yielded->job_id.n > 0 && it->result != ERR_OK)
+        outbox_step_ack(ss, m->step_yielded->step_id, it->text);
     else if (m->heartbeat && it->result == ERR_OK && it->beats)
         outbox_leases(ss, it->beats, it->states, m->heartbeat->jobs_n);
     else if (m->heartbeat && it->result == ERR_NOT_FOUND)

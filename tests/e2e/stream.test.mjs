@@ -208,6 +208,26 @@ test('waits, invokes and asynchronous invokes by step_yielded', async () => {
   await w.close();
 });
 
+test('a yield that is refused is answered, and a compensation says what it undoes', async () => {
+  await s.register('st-odd', 'st.odd');
+  const w = await connect(s, 'w-st-odd', ['st-odd']);
+  const run = await emit('st.odd');
+  const job = await w.next('job');
+  const stepId = `${run}:odd:0`;
+  w.send({ stepCompleted: { ...fence(job), stepId: `${run}:compensate:pay:0`, output: { n: 1 } } },
+    { stepYielded: { ...fence(job), stepId, waitEvent: { eventName: 'st.x', matchExpression: 'data.a ==' } } });
+  assert.equal((await w.next('stepAck')).accepted, true);
+  const refused = await w.next('stepAck');
+  assert.deepEqual([refused.stepId, refused.accepted ?? false], [stepId, false]);
+  assert.match(refused.error, /match/);
+  const [step] = (await s.rest('GET', `/runs/${run}/steps`)).body.steps;
+  assert.deepEqual([step.step_type, step.compensation_for], ['compensate', 'pay']);
+  w.send({ stepYielded: { ...fence(job), stepId, sleep: { until: new Date(Date.now() + 3600000).toISOString() } } });
+  await s.untilRun(run, 'paused');
+  assert.equal(w.messages.length, 0, JSON.stringify(w.messages)); // one that is accepted has no answer
+  await w.close();
+});
+
 test('117 no more jobs than max_concurrent_jobs; the next comes when one ends', async () => {
   await s.register('st-max', 'st.max');
   const w = await connect(s, 'w-st-max', ['st-max'], { maxConcurrentJobs: 2 });
