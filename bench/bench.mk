@@ -14,7 +14,7 @@ $(BUILD)/bench/match: bench/match.c $(call need_libs,release,engine codec base)
 	$(BENCH_CC) -Isrc $< $(call link_libs,release,engine codec base) -o $@ $(LIBS)
 
 $(BUILD)/bench/worker: bench/worker.c $(BUILD)/libironflow.a
-	$(BENCH_CC) -Isdk/c $< $(BUILD)/libironflow.a -o $@ -lcurl -lpthread
+	$(BENCH_CC) -Isdk/c $< $(BUILD)/libironflow.a -o $@ -lcurl -lnghttp2 -lpthread
 
 .PHONY: bench
 bench: $(BUILD)/ironflow $(addprefix $(BUILD)/bench/,load seed stream match worker)

@@ -6,7 +6,7 @@ SDK_SRCS     := $(filter-out %_test.c,$(wildcard sdk/c/*.c))
 SDK_TESTS    := $(wildcard sdk/c/*_test.c)
 SDK_EXAMPLES := $(patsubst examples/%/,%,$(wildcard examples/*/))
 SDK_CPPFLAGS := -std=c17 -D_GNU_SOURCE -Isdk/c
-SDK_LIBS     := -lcurl -lpthread
+SDK_LIBS     := -lcurl -lnghttp2 -lpthread
 OBJCOPY      ?= objcopy
 
 define sdk_flavour

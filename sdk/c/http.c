@@ -167,41 +167,56 @@ static bool conn_fail(struct conn *c, const char *what, int error)
     return false;
 }
 
-static void set_timeout(struct conn *c, long ms)
+static void socket_timeout(int fd, long ms)
 {
     struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 
-    if (c->timeout_ms == ms)
-        return;
-    (void)setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-    (void)setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+static void set_timeout(struct conn *c, long ms)
+{
+    if (c->timeout_ms != ms)
+        socket_timeout(c->fd, ms);
     c->timeout_ms = ms;
+}
+
+int server_connect(const struct server *s, long timeout_ms, char *why, size_t why_size)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
+    int e = getaddrinfo(s->host, s->port, &hints, &list), fd = -1, error = 0, one = 1;
+
+    if (e != 0) {
+        (void)snprintf(why, why_size, "%s: %s", s->url, gai_strerror(e));
+        return -1;
+    }
+    for (struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next) {
+        fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+        if (fd < 0) {
+            error = errno;
+            continue;
+        }
+        socket_timeout(fd, timeout_ms);
+        if (connect(fd, a->ai_addr, a->ai_addrlen) != 0) {
+            error = errno;
+            (void)close(fd);
+            fd = -1;
+        }
+    }
+    freeaddrinfo(list);
+    if (fd < 0)
+        (void)snprintf(why, why_size, "%s: cannot connect: %s", s->url, strerror(error));
+    else
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    return fd;
 }
 
 static bool conn_open(struct conn *c, long timeout_ms)
 {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
-    int e = getaddrinfo(c->s->host, c->s->port, &hints, &list), error = 0, one = 1;
-
-    if (e != 0) {
-        (void)snprintf(c->why, sizeof(c->why), "%s: %s", c->s->url, gai_strerror(e));
-        return false;
-    }
-    for (struct addrinfo *a = list; a != NULL && c->fd < 0; a = a->ai_next) {
-        c->fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
-        if (c->fd < 0)
-            continue;
-        set_timeout(c, timeout_ms);
-        if (connect(c->fd, a->ai_addr, a->ai_addrlen) != 0) {
-            error = errno;
-            conn_close(c);
-        }
-    }
-    freeaddrinfo(list);
-    if (c->fd < 0)
-        return conn_fail(c, "cannot connect", error);
-    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    return true;
+    c->fd = server_connect(c->s, timeout_ms, c->why, sizeof(c->why));
+    c->timeout_ms = timeout_ms;
+    return c->fd >= 0;
 }
 
 /* Whether an idle connection was closed by the other side. */

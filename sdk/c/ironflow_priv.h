@@ -82,6 +82,8 @@ struct server { /* where and who; shared, constant */
 /* False when the URL is unusable; server_done is wanted either way. */
 bool server_init(struct server *s, const struct ironflow_config *config);
 void server_done(struct server *s);
+/* A socket that is connected, or -1 and why. */
+int server_connect(const struct server *s, long timeout_ms, char *why, size_t why_size);
 
 struct conn; /* one connection that stays open; one thread */
 struct conn *conn_new(const struct server *s);

@@ -7,7 +7,10 @@
 
 #include "worker_priv.h"
 
-enum { BLOCK = 64, DIGEST = 32, TOLERANCE_S = 300 };
+#define BLOCK ((size_t)64)
+#define DIGEST ((size_t)32)
+#define HEX (2 * DIGEST)
+#define TOLERANCE_S 300
 
 /* ---- HMAC-SHA-256 (FIPS 180-4, RFC 2104) ---- */
 
@@ -37,7 +40,7 @@ static void sha_block(struct sha *s)
 {
     uint32_t w[64], v[8];
 
-    for (int i = 0; i < 16; i++)
+    for (size_t i = 0; i < 16; i++)
         w[i] = (uint32_t)s->block[4 * i] << 24 | (uint32_t)s->block[4 * i + 1] << 16 |
                (uint32_t)s->block[4 * i + 2] << 8 | s->block[4 * i + 3];
     for (int i = 16; i < 64; i++) {
@@ -92,7 +95,7 @@ static void sha_end(struct sha *s, unsigned char out[DIGEST])
     for (int i = 0; i < 8; i++)
         length[i] = (unsigned char)(bits >> (56 - 8 * i));
     sha_add(s, length, sizeof(length));
-    for (int i = 0; i < DIGEST; i++)
+    for (size_t i = 0; i < DIGEST; i++)
         out[i] = (unsigned char)(s->h[i / 4] >> (24 - 8 * (i % 4)));
 }
 
@@ -107,16 +110,17 @@ static void hmac_pad(struct sha *s, const char *key, unsigned char mask)
         sha_end(s, block);
         sha_begin(s);
     } else {
-        memcpy(block, key, n);
+        for (size_t i = 0; i < n; i++)
+            block[i] = (unsigned char)key[i];
     }
-    for (int i = 0; i < BLOCK; i++)
+    for (size_t i = 0; i < BLOCK; i++)
         block[i] ^= mask;
     sha_add(s, block, BLOCK);
 }
 
 /* Over the parts a and b as lower-case hex. */
 static void hmac_hex(const char *key, const char *a, size_t a_n, const void *b, size_t b_n,
-                     char out[2 * DIGEST])
+                     char out[HEX])
 {
     static const char digits[] = "0123456789abcdef";
     unsigned char digest[DIGEST];
@@ -129,7 +133,7 @@ static void hmac_hex(const char *key, const char *a, size_t a_n, const void *b, 
     hmac_pad(&s, key, 0x5c);
     sha_add(&s, digest, DIGEST);
     sha_end(&s, digest);
-    for (int i = 0; i < DIGEST; i++) {
+    for (size_t i = 0; i < DIGEST; i++) {
         out[2 * i] = digits[digest[i] >> 4];
         out[2 * i + 1] = digits[digest[i] & 15];
     }
@@ -161,13 +165,13 @@ static bool part(const char *header, const char *name, const char **value, size_
 }
 
 /* Takes as long for a wrong text as for the right one. */
-static bool same_hex(const char want[2 * DIGEST], const char *got, size_t n)
+static bool same_hex(const char want[HEX], const char *got, size_t n)
 {
     unsigned char difference = 0;
 
-    if (n != 2 * DIGEST)
+    if (n != HEX)
         return false;
-    for (size_t i = 0; i < 2 * DIGEST; i++)
+    for (size_t i = 0; i < HEX; i++)
         difference |= (unsigned char)(want[i] ^ got[i]);
     return difference == 0;
 }
@@ -176,7 +180,7 @@ bool ironflow_push_verify(const char *key, const char *header, const char *body,
 {
     const char *t, *v1, *plain;
     size_t t_n, v1_n, plain_n;
-    char want[2 * DIGEST], seconds[24];
+    char want[HEX], seconds[24];
     int64_t age;
 
     if (header == NULL)

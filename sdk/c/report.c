@@ -53,6 +53,10 @@ enum report report_ack(struct ironflow_run *run, struct conn *conn)
     struct text body = { 0 };
     enum report e;
 
+    if (run->worker->stream != NULL) {
+        stream_ack(run->worker->stream, run);
+        return REPORT_OK;
+    }
     text_addz(&body, "{\"run_id\":");
     text_quote(&body, run->run_id, strlen(run->run_id));
     text_char(&body, ',');
@@ -197,13 +201,8 @@ void report_checkpoint(struct ironflow_run *run)
 
 static void put_failure(struct text *t, struct ironflow_run *run, bool retryable)
 {
-    if (!run->error_set)
-        ironflow_run_error(run, NULL, "the handler failed");
-    text_addz(t, "{\"status\":\"failed\",\"error\":{\"message\":");
-    text_quote(t, run->error_text, strlen(run->error_text));
-    text_addz(t, ",\"code\":");
-    text_quote(t, run->error_code, strlen(run->error_code));
-    text_addz(t, retryable ? ",\"retryable\":true}" : ",\"retryable\":false}");
+    text_addz(t, "{\"status\":\"failed\",\"error\":");
+    run_put_error(t, run, retryable);
 }
 
 static void put_final(struct text *t, struct ironflow_run *run, int rc)
@@ -236,6 +235,8 @@ static int final_check(struct ironflow_run *run, int rc)
         ironflow_run_error(run, "INVALID_YIELD", "the handler yielded without a wait");
         return IRONFLOW_FAIL;
     }
+    if (rc != IRONFLOW_OK && !run->error_set)
+        ironflow_run_error(run, NULL, "the handler failed");
     if (rc == IRONFLOW_UNREACHABLE)
         return IRONFLOW_RETRY;
     return rc == IRONFLOW_OK || rc == IRONFLOW_RETRY ? rc : IRONFLOW_FAIL;
@@ -275,6 +276,11 @@ void report_final(struct ironflow_run *run, int rc)
     rc = final_check(run, rc);
     if (rc == IRONFLOW_FAIL)
         run_compensate(run);
+    if (w->stream != NULL) {
+        if (!atomic_load(&run->lost))
+            stream_final(w->stream, run, rc);
+        return;
+    }
     final_settle(run);
     put_final(body, run, rc);
     for (int tries = 1; !atomic_load(&run->lost); tries++) {

@@ -78,20 +78,22 @@ static void read_completed(struct ironflow_run *run, json_t steps)
     }
 }
 
-static void read_fence(struct ironflow_run *run, json_t job)
+char *run_fence(struct pool *pool, json_t job, bool *fenced)
 {
     json_t seq = json_member(job, "execution_seq"), token = json_member(job, "lease_token");
     struct text t = { 0 };
+    char *fence;
 
-    run->fenced = seq.p != NULL && token.n > 2;
-    if (run->fenced) {
+    *fenced = seq.p != NULL && token.n > 2;
+    if (*fenced) {
         text_addz(&t, "\"execution_seq\":");
         text_add(&t, seq.p, seq.n);
         text_addz(&t, ",\"lease_token\":");
         text_add(&t, token.p, token.n);
     }
-    run->fence = pool_dup(&run->pool, t.p, t.n);
+    fence = pool_dup(pool, t.p, t.n);
     text_done(&t);
+    return fence;
 }
 
 bool run_begin(struct ironflow_run *run, int64_t now_ms)
@@ -112,7 +114,7 @@ bool run_begin(struct ironflow_run *run, int64_t now_ms)
     run->input = data.p != NULL ? pool_dup(&run->pool, data.p, data.n) : "{}";
     n = 0;
     run->step_offset = json_to_i64(json_member(job, "step_sequence_base"), &n) ? n : 0;
-    read_fence(run, job);
+    run->fence = run_fence(&run->pool, job, &run->fenced);
     read_completed(run, json_member(job, "completed_steps"));
     run->started_ms = now_ms;
     return true;
@@ -192,7 +194,7 @@ char *run_step_id(struct ironflow_run *run, const char *name)
 
 /* ---- steps ---- */
 
-static void put_error(struct text *t, struct ironflow_run *run, bool retryable)
+void run_put_error(struct text *t, const struct ironflow_run *run, bool retryable)
 {
     text_addz(t, "{\"message\":");
     text_quote(t, run->error_text, strlen(run->error_text));
@@ -226,7 +228,7 @@ static void put_step(struct text *t, struct ironflow_run *run, const struct step
         text_addz(t, s->output);
     } else {
         text_addz(t, ",\"error\":");
-        put_error(t, run, s->retryable);
+        run_put_error(t, run, s->retryable);
     }
     text_char(t, '}');
 }
@@ -235,6 +237,10 @@ static void step_record(struct ironflow_run *run, const struct step *s)
 {
     struct ironflow_run *root = run->root;
 
+    if (run->worker->stream != NULL) {
+        stream_step(run->worker->stream, run, s);
+        return;
+    }
     pthread_mutex_lock(&root->lock);
     if (root->pending_n > 0)
         text_char(&root->pending, ',');

@@ -78,15 +78,77 @@ void worker_tick_at(struct ironflow_worker *w, int64_t at_ms)
     pthread_mutex_unlock(&w->lock);
 }
 
-void worker_refused(struct ironflow_worker *w, const struct conn *conn, int status)
+void worker_end(struct ironflow_worker *w, const char *why)
 {
     pthread_mutex_lock(&w->lock);
     if (w->result == IRONFLOW_OK) {
         w->result = IRONFLOW_REFUSED;
-        error_text(conn_body(conn), status, w->why, sizeof(w->why));
+        (void)snprintf(w->why, sizeof(w->why), "%s", why);
     }
     pthread_mutex_unlock(&w->lock);
     ironflow_worker_stop(w);
+}
+
+void worker_refused(struct ironflow_worker *w, const struct conn *conn, int status)
+{
+    char why[sizeof(w->why)];
+
+    error_text(conn_body(conn), status, why, sizeof(why));
+    worker_end(w, why);
+}
+
+/* ---- assignments that wait for a thread ---- */
+
+void worker_queue(struct ironflow_worker *w, char *assignment)
+{
+    struct job *j = mem_new(sizeof(*j));
+
+    j->json = assignment;
+    *w->last = j;
+    w->last = &j->next;
+    w->queued++;
+}
+
+/* Takes out the job that *at points to. Under the lock. */
+static char *job_take(struct ironflow_worker *w, struct job **at)
+{
+    struct job *j = *at;
+    char *json = j->json;
+
+    *at = j->next;
+    if (*at == NULL)
+        w->last = at;
+    w->queued--;
+    free(j);
+    return json;
+}
+
+char *worker_dequeue(struct ironflow_worker *w)
+{
+    char *json = NULL;
+
+    pthread_mutex_lock(&w->lock);
+    if (w->first != NULL)
+        json = job_take(w, &w->first);
+    pthread_mutex_unlock(&w->lock);
+    return json;
+}
+
+void worker_unqueue(struct ironflow_worker *w, const char *job_id)
+{
+    struct pool pool = { 0 };
+
+    pthread_mutex_lock(&w->lock);
+    for (struct job **at = &w->first; *at != NULL; at = &(*at)->next) {
+        json_t job = json_value((*at)->json, strlen((*at)->json));
+
+        if (strcmp(json_pool_string(&pool, json_member(job, "job_id")), job_id) != 0)
+            continue;
+        free(job_take(w, at));
+        break;
+    }
+    pthread_mutex_unlock(&w->lock);
+    pool_done(&pool);
 }
 
 /* ---- life ---- */
@@ -146,13 +208,8 @@ void ironflow_worker_free(struct ironflow_worker *w)
 {
     if (w == NULL)
         return;
-    while (w->first != NULL) {
-        struct job *j = w->first;
-
-        w->first = j->next;
-        free(j->json);
-        free(j);
-    }
+    while (w->first != NULL)
+        free(job_take(w, &w->first));
     if (w->stop_fd >= 0)
         (void)close(w->stop_fd);
     pthread_cond_destroy(&w->work);
@@ -277,7 +334,7 @@ static bool start_send(struct ironflow_worker *w, struct conn *conn, const struc
     }
 }
 
-static bool start_register(struct ironflow_worker *w)
+bool worker_register_functions(struct ironflow_worker *w)
 {
     struct request r = { .method = "POST",
                          .path = "/ironflow.v1.IronflowService/RegisterFunction",
@@ -292,8 +349,18 @@ static bool start_register(struct ironflow_worker *w)
         r.body_n = body.n;
         ok = start_send(w, conn, &r);
     }
-    ok = ok && start_send(w, conn, NULL);
     text_done(&body);
+    conn_free(conn);
+    return ok;
+}
+
+/* The stream registers its worker itself. */
+static bool start_register(struct ironflow_worker *w)
+{
+    struct conn *conn = conn_new(&w->server);
+    bool ok = worker_register_functions(w) &&
+              (w->config.transport == IRONFLOW_STREAM || start_send(w, conn, NULL));
+
     conn_free(conn);
     return ok;
 }
@@ -307,15 +374,11 @@ static int queue_jobs(struct ironflow_worker *w, json_t body)
     int n = 0;
 
     for (struct json_walk walk = json_walk(jobs); json_step(&walk); n++) {
-        struct job *j = mem_new(sizeof(*j));
         struct text t = { 0 };
 
         text_add(&t, walk.value.p, walk.value.n);
-        j->json = text_z(&t);
-        *w->last = j;
-        w->last = &j->next;
+        worker_queue(w, text_z(&t));
     }
-    w->queued += n;
     return n;
 }
 
@@ -429,7 +492,7 @@ static void run_execute(struct ironflow_run *run)
 }
 
 /* Called and returns with the lock held. */
-static void slot_run(struct slot *s, struct job *j)
+static void slot_run(struct slot *s, char *json)
 {
     struct ironflow_worker *w = s->worker;
     struct ironflow_run *run = &s->run;
@@ -437,8 +500,7 @@ static void slot_run(struct slot *s, struct job *j)
 
     w->busy++;
     pthread_mutex_unlock(&w->lock);
-    run->json = j->json;
-    free(j);
+    run->json = json;
     good = run_begin(run, now_unix_ms());
     if (good) {
         pthread_mutex_lock(&w->lock);
@@ -470,15 +532,11 @@ static void *slot_main(void *arg)
 
     pthread_mutex_lock(&w->lock);
     for (;;) {
-        struct job *j = w->first;
+        if (w->first != NULL) {
+            char *json = job_take(w, &w->first);
 
-        if (j != NULL) {
-            w->first = j->next;
-            if (w->first == NULL)
-                w->last = &w->first;
-            w->queued--;
             pthread_cond_signal(&w->work); /* for the next job, or to poll */
-            slot_run(s, j);
+            slot_run(s, json);
         } else if (atomic_load(&w->stop) != 0) {
             break;
         } else if (!w->polling) {
@@ -488,158 +546,6 @@ static void *slot_main(void *arg)
         }
     }
     pthread_cond_broadcast(&w->work);
-    pthread_mutex_unlock(&w->lock);
-    return NULL;
-}
-
-/* ---- the ticker ---- */
-
-struct ticker {
-    struct ironflow_worker *w;
-    struct conn *conn;
-    struct text body;
-    int64_t heartbeat_at_ms;
-};
-
-static void put_heartbeat(struct text *t, struct ironflow_worker *w)
-{
-    bool comma = false;
-
-    t->n = 0;
-    pthread_mutex_lock(&w->lock);
-    text_addz(t, "{\"worker_id\":");
-    text_quote(t, w->id, strlen(w->id));
-    text_addz(t, ",\"active_jobs\":");
-    text_i64(t, w->busy);
-    text_addz(t, ",\"jobs\":[");
-    for (int i = 0; i < w->config.max_concurrent; i++) {
-        const struct ironflow_run *run = &w->slots[i].run;
-
-        if (!run->active)
-            continue;
-        text_addz(t, comma ? ",{\"job_id\":" : "{\"job_id\":");
-        text_quote(t, run->job_id, strlen(run->job_id));
-        text_addz(t, ",\"started_at\":\"");
-        text_time(t, run->started_ms);
-        text_addz(t, "\"}");
-        comma = true;
-    }
-    pthread_mutex_unlock(&w->lock);
-    text_addz(t, "]}");
-}
-
-static void send_heartbeat(struct ticker *t)
-{
-    struct request r = { .method = "POST", .repeatable = true };
-    struct text path = { 0 };
-    int status;
-
-    put_heartbeat(&t->body, t->w);
-    text_addz(&path, "/api/v1/workers/");
-    text_url(&path, t->w->id);
-    text_addz(&path, "/heartbeat");
-    r.path = text_z(&path);
-    r.body = text_z(&t->body);
-    r.body_n = t->body.n;
-    status = conn_send(t->conn, &r);
-    if (status == 404)
-        (void)worker_register(t->w, t->conn);
-    else if (status == 401 || status == 403)
-        worker_refused(t->w, t->conn, status);
-    text_done(&path);
-}
-
-enum due { DUE_NOTHING, DUE_FLUSH, DUE_ACK };
-
-/* What is due for the run now; *next is lowered to its next time. A run that something is due for
- * is pinned. The order of the locks is: worker, then run. */
-static enum due run_due(struct ironflow_run *run, int64_t now, int64_t *next)
-{
-    enum due due = DUE_NOTHING;
-    int64_t at = 0;
-
-    pthread_mutex_lock(&run->lock);
-    if (!run->flushing && run->flush_at_ms != 0) {
-        at = run->flush_at_ms;
-        due = at <= now ? DUE_FLUSH : DUE_NOTHING;
-    }
-    if (due == DUE_NOTHING && !run->flushing && run->ack_at_ms != 0) {
-        at = at == 0 || run->ack_at_ms < at ? run->ack_at_ms : at;
-        if (run->ack_at_ms <= now) {
-            due = DUE_ACK;
-            run->ack_at_ms = 0;
-        }
-    }
-    run->pinned = due != DUE_NOTHING;
-    if (due == DUE_ACK)
-        run->flushing = true;
-    if (due == DUE_NOTHING && at != 0 && at < *next)
-        *next = at;
-    pthread_mutex_unlock(&run->lock);
-    return due;
-}
-
-static void tick_ack(struct ticker *t, struct ironflow_run *run)
-{
-    (void)report_ack(run, t->conn); /* lost is set by it; trouble is left to the lease */
-    pthread_mutex_lock(&run->lock);
-    run->flushing = false;
-    pthread_mutex_unlock(&run->lock);
-}
-
-/* Does what is due for the runs; returns when to come again. Called with the lock held. */
-static int64_t tick_runs(struct ticker *t, int64_t now)
-{
-    struct ironflow_worker *w = t->w;
-    int64_t next = t->heartbeat_at_ms;
-
-    for (int i = 0; i < w->config.max_concurrent; i++) {
-        struct ironflow_run *run = &w->slots[i].run;
-        enum due due = run->active ? run_due(run, now, &next) : DUE_NOTHING;
-
-        if (due == DUE_NOTHING)
-            continue;
-        pthread_mutex_unlock(&w->lock);
-        if (due == DUE_ACK)
-            tick_ack(t, run);
-        else
-            (void)report_steps(run, t->conn, &t->body);
-        pthread_mutex_lock(&run->lock);
-        run->pinned = false;
-        pthread_cond_broadcast(&run->flushed);
-        pthread_mutex_unlock(&run->lock);
-        pthread_mutex_lock(&w->lock);
-        next = now; /* look again: time has passed */
-    }
-    if (w->config.ack_after_ms > 0 && next > now + w->config.ack_after_ms / 4 + 10)
-        next = now + w->config.ack_after_ms / 4 + 10; /* runs that started meanwhile */
-    return next;
-}
-
-static void *ticker_main(void *arg)
-{
-    struct ticker *t = arg;
-    struct ironflow_worker *w = t->w;
-
-    pthread_mutex_lock(&w->lock);
-    while (!w->quiet) {
-        int64_t now = now_mono_ms();
-        struct timespec until;
-
-        if (now >= t->heartbeat_at_ms) {
-            pthread_mutex_unlock(&w->lock);
-            send_heartbeat(t);
-            pthread_mutex_lock(&w->lock);
-            t->heartbeat_at_ms = now + w->config.heartbeat_ms;
-            continue;
-        }
-        w->tick_at_ms = tick_runs(t, now);
-        if (w->tick_at_ms <= now || w->quiet)
-            continue;
-        until.tv_sec = (time_t)(w->tick_at_ms / 1000);
-        until.tv_nsec = (long)(w->tick_at_ms % 1000) * 1000000;
-        (void)pthread_cond_timedwait(&w->tick, &w->lock, &until);
-    }
     pthread_mutex_unlock(&w->lock);
     return NULL;
 }
@@ -665,7 +571,7 @@ static void slot_done(struct slot *s)
 }
 
 /* Until stopped; a second stop tells the handlers that their runs are lost. */
-static void wait_stop(struct ironflow_worker *w, int threads)
+static void wait_stop(struct ironflow_worker *w)
 {
     struct pollfd p = { .fd = w->stop_fd, .events = POLLIN };
 
@@ -679,52 +585,63 @@ static void wait_stop(struct ironflow_worker *w, int threads)
         pthread_mutex_lock(&w->lock);
     }
     if (atomic_load(&w->stop) >= 2)
-        for (int i = 0; i < threads; i++)
+        for (int i = 0; i < w->config.max_concurrent; i++)
             atomic_store(&w->slots[i].run.lost, true);
     pthread_mutex_unlock(&w->lock);
 }
 
+/* Threads for runs, and what fetches work and keeps leases; how many runs may be at a time. */
+static int start_threads(struct ironflow_worker *w)
+{
+    int n = w->config.max_concurrent, started = 0;
+
+    w->slots = mem_new((size_t)n * sizeof(*w->slots));
+    for (int i = 0; i < n; i++)
+        slot_init(&w->slots[i], w);
+    if (w->config.transport == IRONFLOW_STREAM) {
+        w->polling = true; /* nobody else does */
+        w->stream = stream_start(w);
+    }
+    w->ticker = ticker_start(w);
+    if (w->ticker == NULL || (w->polling && w->stream == NULL))
+        return 0;
+    while (started < n &&
+           pthread_create(&w->slots[started].thread, NULL, slot_main, &w->slots[started]) == 0)
+        started++;
+    return started;
+}
+
+static void stop_threads(struct ironflow_worker *w, int started)
+{
+    for (int i = 0; i < started; i++)
+        pthread_join(w->slots[i].thread, NULL);
+    stream_finish(w->stream);
+    w->stream = NULL;
+    ticker_finish(w->ticker);
+    w->ticker = NULL;
+    for (int i = 0; i < w->config.max_concurrent; i++)
+        slot_done(&w->slots[i]);
+    free(w->slots);
+    w->slots = NULL;
+}
+
 int ironflow_worker_run(struct ironflow_worker *w)
 {
-    struct ticker ticker = { .w = w };
-    int n = w->config.max_concurrent, started = 0;
-    pthread_t ticker_thread;
-    bool ticking;
+    int started;
 
-    if (w->config.transport == IRONFLOW_STREAM) {
-        (void)snprintf(w->why, sizeof(w->why), "streams are not built yet: use IRONFLOW_POLL");
+    if (w->config.transport == IRONFLOW_STREAM && w->server.tls) {
+        (void)snprintf(w->why, sizeof(w->why), "streams need an http:// URL: use IRONFLOW_POLL");
         return IRONFLOW_REFUSED;
     }
     if (!start_register(w))
         return w->result;
-    w->slots = mem_new((size_t)n * sizeof(*w->slots));
-    for (int i = 0; i < n; i++)
-        slot_init(&w->slots[i], w);
-    ticker.conn = conn_new(&w->server);
-    ticker.heartbeat_at_ms = now_mono_ms() + w->config.heartbeat_ms;
-    ticking = pthread_create(&ticker_thread, NULL, ticker_main, &ticker) == 0;
-    while (ticking && started < n &&
-           pthread_create(&w->slots[started].thread, NULL, slot_main, &w->slots[started]) == 0)
-        started++;
+    started = start_threads(w);
     if (started == 0) {
         (void)snprintf(w->why, sizeof(w->why), "cannot start threads");
         w->result = IRONFLOW_FAIL;
         ironflow_worker_stop(w);
     }
-    wait_stop(w, n);
-    for (int i = 0; i < started; i++)
-        pthread_join(w->slots[i].thread, NULL);
-    pthread_mutex_lock(&w->lock);
-    w->quiet = true;
-    pthread_cond_signal(&w->tick);
-    pthread_mutex_unlock(&w->lock);
-    if (ticking)
-        pthread_join(ticker_thread, NULL);
-    conn_free(ticker.conn);
-    text_done(&ticker.body);
-    for (int i = 0; i < n; i++)
-        slot_done(&w->slots[i]);
-    free(w->slots);
-    w->slots = NULL;
+    wait_stop(w);
+    stop_threads(w, started);
     return w->result;
 }

@@ -26,6 +26,8 @@ struct map_entry *map_find(const struct map *m, const char *key, size_t n);
 struct map_entry *map_put(struct map *m, struct pool *p, const char *key, size_t n);
 
 struct compensation; /* compensate.c */
+struct stream;
+struct ticker;
 
 /* One execution of a run, or one branch of it (branch.c). It belongs to its thread; what the
  * worker's ticker and branches touch stands under the root's `lock`. A branch has its own pool,
@@ -80,6 +82,10 @@ struct ironflow_run {
 /* Prepares run for the assignment in run->json (owned by it from now on). False when it is broken.
  */
 bool run_begin(struct ironflow_run *run, int64_t now_ms);
+/* The fence of an assignment; *fenced: it has one. */
+char *run_fence(struct pool *pool, json_t job, bool *fenced);
+/* {"message":...,"code":...,"retryable":...} of the run's error. */
+void run_put_error(struct text *t, const struct ironflow_run *run, bool retryable);
 /* Forgets the execution. */
 void run_end(struct ironflow_run *run);
 /* "{scope}:{name}:{index}" in the pool; counts the use of the name. */
@@ -148,8 +154,10 @@ struct ironflow_worker {
     atomic_int stop; /* calls of ironflow_worker_stop */
 
     pthread_mutex_t lock;
-    pthread_cond_t work; /* jobs came, or somebody should poll, or the end */
-    pthread_cond_t tick; /* the ticker has something earlier to do */
+    pthread_cond_t work;   /* jobs came, or somebody should poll, or the end */
+    pthread_cond_t tick;   /* the ticker has something earlier to do */
+    struct stream *stream; /* NULL: the worker polls */
+    struct ticker *ticker;
     struct slot *slots;
     struct job *first, **last;
     int queued, busy;
@@ -174,6 +182,32 @@ void worker_idle(struct ironflow_worker *w, int64_t ms);
 void worker_tick_at(struct ironflow_worker *w, int64_t at_ms);
 struct conn *run_conn(struct ironflow_run *run);
 struct text *run_body(struct ironflow_run *run);
+
+/* An assignment for a free thread; takes it. Under the lock. */
+void worker_queue(struct ironflow_worker *w, char *assignment);
+/* The first assignment that no thread has taken, or NULL; to be freed. */
+char *worker_dequeue(struct ironflow_worker *w);
+/* Drops the assignment of the job if no thread has taken it. */
+void worker_unqueue(struct ironflow_worker *w, const char *job_id);
+/* Repeats until the server answers; false when it refuses or the worker is stopped. */
+bool worker_register_functions(struct ironflow_worker *w);
+/* The worker ends for this reason. */
+void worker_end(struct ironflow_worker *w, const char *why);
+
+/* ---- the ticker (ticker.c) ---- */
+/* NULL when there is no thread for it. */
+struct ticker *ticker_start(struct ironflow_worker *w);
+void ticker_finish(struct ticker *t);
+
+/* ---- the stream (stream.c) ---- */
+/* NULL when there is no thread for it. */
+struct stream *stream_start(struct ironflow_worker *w);
+/* Gives back jobs that did not start, says what is left to be said, and ends. */
+void stream_finish(struct stream *s);
+/* Reports; what they say is not waited for, unless each step is to be durable. */
+void stream_ack(struct stream *s, const struct ironflow_run *run);
+void stream_step(struct stream *s, const struct ironflow_run *run, const struct step *step);
+void stream_final(struct stream *s, const struct ironflow_run *run, int rc);
 
 /* register.c: the request that registers the function, instead of what t holds. */
 void function_text(struct text *t, const struct ironflow_function *f);

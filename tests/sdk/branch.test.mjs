@@ -1,5 +1,5 @@
 // The C library's branches and compensations against the real server; one worker is killed in the
-// middle of a run, one while it undoes. IRONFLOW_BRANCH_WORKER names the program.
+// middle of a run, one while it undoes. SDK_WORKERS is the folder of the programs.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -17,7 +17,7 @@ after(() => s.stop());
 
 /** Runs `body` with a worker that serves; it must end well, unless the body killed it. */
 async function withWorker(mode, body) {
-  const child = spawn(process.env.IRONFLOW_BRANCH_WORKER, [s.url, log, ...mode], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(`${process.env.SDK_WORKERS}/branch_worker`, [s.url, log, ...mode], { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   child.stderr.on('data', (d) => (said += d));
   child.ended = new Promise((resolve) => child.on('exit', (code, signal) => resolve(signal ?? code)));

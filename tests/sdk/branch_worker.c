@@ -3,7 +3,8 @@
  *   branch_worker URL LOG [hang | closed]
  *
  * What its steps do is one line each in LOG. With `hang` some steps never end, with `closed`
- * nothing is refunded. Each step is durable before its branch goes on. It serves until SIGTERM. */
+ * nothing is refunded. Each step is durable before its branch goes on. It serves until SIGTERM,
+ * over a stream if SDK_STREAM is set. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -182,6 +183,8 @@ int main(int argc, char **argv)
                                              .checkpoint_ms = IRONFLOW_CHECKPOINT_EACH };
     int rc;
 
+    if (getenv("SDK_STREAM") != NULL)
+        config.transport = IRONFLOW_STREAM;
     hang = argc > 3 && strcmp(argv[3], "hang") == 0;
     closed = argc > 3 && strcmp(argv[3], "closed") == 0;
     log_fd = argc > 2 ? open(argv[2], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;

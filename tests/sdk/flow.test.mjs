@@ -1,4 +1,4 @@
-// The C library's waits and invokes against the real server. IRONFLOW_FLOW_WORKER names the program.
+// The C library's waits and invokes against the real server. SDK_WORKERS is the folder of the programs.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -7,7 +7,7 @@ import { Server, until } from '../e2e/lib.mjs';
 let s, worker, log = '';
 before(async () => {
   s = await Server.start();
-  worker = spawn(process.env.IRONFLOW_FLOW_WORKER, [s.url], { stdio: ['ignore', 'pipe', 'pipe'] });
+  worker = spawn(`${process.env.SDK_WORKERS}/flow_worker`, [s.url], { stdio: ['ignore', 'pipe', 'pipe'] });
   worker.ended = new Promise((resolve) => worker.on('exit', (code) => resolve(code)));
   worker.stderr.on('data', (d) => (log += d));
   await until('the worker', async () => (await s.rest('GET', '/workers')).body.count === 1);

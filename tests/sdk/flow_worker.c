@@ -1,5 +1,5 @@
 /* A worker of the C library with functions that wait, for tests/sdk/flow.test.mjs. It serves until
- * SIGTERM. */
+ * SIGTERM, over a stream if SDK_STREAM is set. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +99,8 @@ int main(int argc, char **argv)
     struct ironflow_worker_config config = { .client = { .url = argc > 1 ? argv[1] : NULL } };
     int rc;
 
+    if (getenv("SDK_STREAM") != NULL)
+        config.transport = IRONFLOW_STREAM;
     worker = ironflow_worker_new(&config);
     if (worker == NULL)
         return 2;

@@ -1,5 +1,6 @@
-# The C library against the real server. A worker a suite.
-SDK_WORKERS := flow branch
+# The C library against the real server, a worker a suite; those that do not care how they are
+# connected run both ways.
+SDK_WORKERS := flow branch stream
 SDK_OBJS := $(patsubst %.c,$(BUILD)/san/%.o,$(filter-out %_test.c,$(wildcard sdk/c/*.c)))
 
 $(BUILD)/san/tests/sdk/%_worker.o: tests/sdk/%_worker.c
@@ -14,8 +15,8 @@ $(BUILD)/san/sdk/%_worker: $(BUILD)/san/tests/sdk/%_worker.o $(SDK_OBJS)
 
 .PHONY: sdk-flow
 sdk-flow: $(BUILD)/ironflow-san $(patsubst %,$(BUILD)/san/sdk/%_worker,$(SDK_WORKERS))
-	@IRONFLOW_BIN=$(BUILD)/ironflow-san IRONFLOW_FLOW_WORKER=$(BUILD)/san/sdk/flow_worker \
-		IRONFLOW_BRANCH_WORKER=$(BUILD)/san/sdk/branch_worker \
-		$(NODE) --test tests/sdk/*.test.mjs
+	@set -e; export IRONFLOW_BIN=$(BUILD)/ironflow-san SDK_WORKERS=$(BUILD)/san/sdk; \
+	echo "SDK     polling"; $(NODE) --test tests/sdk/flow.test.mjs tests/sdk/branch.test.mjs; \
+	echo "SDK     streaming"; SDK_STREAM=1 $(NODE) --test tests/sdk/*.test.mjs
 
 tests-system: sdk-flow
