@@ -1,9 +1,8 @@
 /* The process's clock. It advances with the monotonic clock that counts suspend; when the wall
- * clock was set (the two differ by a second or more) it is anchored anew. Any thread. */
+ * clock was set forward (by a second or more) it is anchored anew. Any thread. */
 #include "base/clock.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "base/clock_priv.h"
@@ -26,13 +25,18 @@ int64_t clock_anchor(int64_t anchor, int64_t wall_ms, int64_t boot_ms)
 {
     int64_t now = wall_ms - boot_ms;
 
-    return anchor == CLOCK_NO_ANCHOR || llabs(now - anchor) >= JUMP_MS ? now : anchor;
+    return anchor == CLOCK_NO_ANCHOR || now - anchor >= JUMP_MS ? now : anchor;
+}
+
+static int64_t system_wall(void)
+{
+    return read_ns(CLOCK_REALTIME) / 1000000;
 }
 
 static int64_t system_now(const struct clock *self)
 {
     int64_t boot_ms = read_ns(CLOCK_BOOTTIME) / 1000000;
-    int64_t wall_ms = read_ns(CLOCK_REALTIME) / 1000000;
+    int64_t wall_ms = system_wall();
     int64_t before = atomic_load_explicit(&anchor_ms, memory_order_relaxed);
     int64_t anchor = clock_anchor(before, wall_ms, boot_ms);
 
@@ -63,6 +67,20 @@ void clock_init_virtual(struct clock *c, int64_t start_ms)
 int64_t clock_now(const struct clock *c)
 {
     return c->now_ms(c);
+}
+
+/* Whoever has read a time from behind a jump sees the anchor that made it. */
+int64_t clock_epoch(const struct clock *c)
+{
+    if (c != &system_clock)
+        return 1 + c->virtual_jumps;
+    (void)system_now(c);
+    return atomic_load(&anchor_ms);
+}
+
+int64_t clock_wall(const struct clock *c)
+{
+    return c == &system_clock ? system_wall() : c->virtual_ms;
 }
 
 int64_t clock_mono_ns(void)

@@ -39,11 +39,40 @@ static void small_differences_are_not_followed(void **state)
     assert_int_equal(clock_anchor(6000, 9001, 4000), 6000);
 }
 
-static void jumps_are_followed(void **state)
+static void jumps_forward_are_followed(void **state)
 {
     (void)state;
     assert_int_equal(clock_anchor(6000, 11000, 4000), 7000);
-    assert_int_equal(clock_anchor(6000, 9000, 4000), 5000);
+}
+
+static void jumps_back_are_not_followed(void **state)
+{
+    (void)state;
+    assert_int_equal(clock_anchor(6000, 9000, 4000), 6000);
+    assert_int_equal(clock_anchor(6000, 10000 - 3600000, 4000), 6000);
+}
+
+static void an_epoch_lasts_until_a_jump(void **state)
+{
+    struct clock c;
+
+    (void)state;
+    assert_true(clock_epoch(clock_system()) > 0);
+    assert_true(clock_epoch(clock_system()) == clock_epoch(clock_system()));
+    clock_init_virtual(&c, 1234);
+    assert_int_equal(clock_epoch(&c), 1);
+    c.virtual_jumps++;
+    assert_int_equal(clock_epoch(&c), 2);
+}
+
+static void the_wall_is_what_it_shows(void **state)
+{
+    struct clock c;
+
+    (void)state;
+    assert_true(llabs(clock_wall(clock_system()) - clock_now(clock_system())) < 2000);
+    clock_init_virtual(&c, 1234);
+    assert_int_equal(clock_wall(&c), 1234);
 }
 
 static void a_virtual_clock_shows_what_it_is_told(void **state)
@@ -71,7 +100,10 @@ int main(void)
         cmocka_unit_test(the_system_clock_shows_the_wall),
         cmocka_unit_test(the_system_clock_does_not_go_back),
         cmocka_unit_test(small_differences_are_not_followed),
-        cmocka_unit_test(jumps_are_followed),
+        cmocka_unit_test(jumps_forward_are_followed),
+        cmocka_unit_test(jumps_back_are_not_followed),
+        cmocka_unit_test(an_epoch_lasts_until_a_jump),
+        cmocka_unit_test(the_wall_is_what_it_shows),
         cmocka_unit_test(a_virtual_clock_shows_what_it_is_told),
         cmocka_unit_test(durations_do_not_go_back),
     };

@@ -80,7 +80,7 @@ str_t reply_date(struct http_loop *hl)
     int64_t tick = (int64_t)(uv_now(loop_uv(hl->loop)) / 1000);
 
     if (tick != hl->date_s || hl->date[0] == '\0') {
-        time_t now = (time_t)(clock_now(clock_system()) / 1000);
+        time_t now = (time_t)(clock_wall(clock_system()) / 1000);
         struct tm t;
 
         gmtime_r(&now, &t);

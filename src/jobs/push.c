@@ -243,7 +243,7 @@ static void sending_start(struct sending *s)
     if (key.n > 0)
         s->headers[n++] = (struct http_header){
             S(PUSH_SIGNATURE_HEADER),
-            push_signature(&s->arena, key, clock_now(txn_clock(p->app->txn)) / 1000, s->body),
+            push_signature(&s->arena, key, clock_wall(txn_clock(p->app->txn)) / 1000, s->body),
         };
     s->req = (struct outbound_req){ .url = str_z(&s->arena, s->out.endpoint),
                                     .body = s->body,

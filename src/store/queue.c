@@ -218,6 +218,15 @@ err_t store_queue_held(struct ctx *c, int64_t worker, int64_t limit, struct job 
     return jobs_read(c, &r, jobs, n);
 }
 
+err_t store_queue_lease(struct ctx *c, bool acked, int64_t from, int64_t to, int64_t until,
+                        int64_t *n)
+{
+    static const struct sql q = { "UPDATE queue SET lease_until = $3 WHERE state = 1 AND "
+                                  "lease_until >= $1 AND lease_until < $2 AND acked = $4" };
+
+    return db_exec(c, &q, ARGS(DB_INT(from), DB_INT(to), DB_INT(until), DB_INT(acked)), n);
+}
+
 err_t store_queue_expired(struct ctx *c, int64_t now_ms, int64_t limit, int64_t **run_ids,
                           int64_t **envs, size_t *n)
 {

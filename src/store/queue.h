@@ -25,6 +25,9 @@ NODISCARD err_t store_queue_flow(struct ctx *c, const struct job *job);
 NODISCARD err_t store_queue_held_count(struct ctx *c, int64_t worker, int64_t max, int64_t *out);
 NODISCARD err_t store_queue_held(struct ctx *c, int64_t worker, int64_t limit, struct job **jobs,
                                  size_t *n);
+/* Sets the leases, of acknowledged jobs or of others, that would end in [from, to); n: how many. */
+NODISCARD err_t store_queue_lease(struct ctx *c, bool acked, int64_t from, int64_t to,
+                                  int64_t until, int64_t *n);
 /* Claimed jobs of every environment whose lease ran out before now; envs beside them. */
 NODISCARD err_t store_queue_expired(struct ctx *c, int64_t now_ms, int64_t limit, int64_t **run_ids,
                                     int64_t **envs, size_t *n);

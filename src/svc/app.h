@@ -34,6 +34,7 @@ struct app {
     int64_t grace_ms;        /* after an expired lease; 30,000 */
     int64_t poll_hold_ms;    /* a poll is held; 20,000 */
     int64_t worker_ttl_ms;   /* without a sign of life; 90,000 */
+    int64_t leases_epoch;    /* svc/upkeep.c: the clock's, whose jump the leases have got over */
     int64_t push_timeout_ms; /* a whole push request; 10,000 */
     int64_t push_stale_ms;   /* a push run without an outcome is sent again; 120,000 */
     int64_t breaker_open_ms; /* how long a circuit breaker stays open; 60,000 */

@@ -1,6 +1,7 @@
 /* Timers, leases and workers: what happens because time passes. */
 #include "svc/upkeep.h"
 
+#include "base/clock.h"
 #include "engine/operator.h"
 #include "engine/step.h"
 #include "store/queue.h"
@@ -15,6 +16,7 @@
 #include "svc/messages.h"
 #include "svc/moves.h"
 #include "svc/waits.h"
+#include "txn/txn.h"
 
 #define LEASES_EVERY_MS 2000
 #define WORKERS_EVERY_MS 5000
@@ -116,15 +118,47 @@ static err_t lease_expire(struct ctx *c, int64_t run_id)
     if (!open || job.state != JOB_CLAIMED || job.lease_until > c->now_ms)
         return ERR_OK;
     TRY(store_run_get(c, run_id, &run));
+    signal_add(c, SIG_WORKER, job.worker);
     TRY(run_lease_expired(c, &run, &job, app_of(c)->grace_ms, &move));
     return run_moved(c, &run, &job, &move, STR_NULL);
+}
+
+/* At the start no lease is longer than any that we give: it was written before the clock was set
+ * back. After the clock was set forward each gets one full period: its holder lost that time too.
+ * *moved: some did, and the next sweep sees whether that was committed. */
+static err_t leases_after_jump(struct ctx *c, bool *moved)
+{
+    struct app *app = app_of(c);
+    int64_t epoch = clock_epoch(c->clock), now = clock_now(c->clock);
+    int64_t claim = app->lease_claim_ms, n = 0, all = 0;
+
+    if (epoch == app->leases_epoch)
+        return ERR_OK;
+    claim = app->push_stale_ms > claim ? app->push_stale_ms : claim;
+    for (int acked = 0; acked < 2; acked++) {
+        int64_t period = acked ? app->lease_ms : claim;
+        bool start = app->leases_epoch == 0;
+
+        TRY(store_queue_lease(c, acked, start ? now + 2 * period : 0,
+                              start ? INT64_MAX : now + period / 2, now + period, &n));
+        all += n;
+    }
+    *moved = all > 0;
+    if (all == 0)
+        app->leases_epoch = epoch;
+    return ERR_OK;
 }
 
 err_t svc_leases_sweep(struct ctx *c, int64_t *next_due)
 {
     int64_t *ids = NULL, *envs = NULL;
+    bool moved = false;
     size_t n = 0;
 
+    *next_due = c->now_ms;
+    TRY(leases_after_jump(c, &moved));
+    if (moved)
+        return ERR_OK;
     TRY(store_queue_expired(c, c->now_ms, UPKEEP_SLICE, &ids, &envs, &n));
     for (size_t i = 0; i < n; i++) {
         c->env = envs[i];
