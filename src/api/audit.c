@@ -1,4 +1,4 @@
-/* The audit trail of a run, in the shapes that the clients read. */
+/* Audit trails, of a run and of an environment, in the shapes that the clients read. */
 #include "svc/audit.h"
 
 #include "api/convert.h"
@@ -8,16 +8,16 @@
 
 enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 1000, ORDINAL_BITS = 20 };
 
-/* What both requests ask. */
+/* What the requests ask. */
 struct question {
     str_t run_id, from, to, cursor;
     struct audit_filter filter;
 };
 
 /* Ids of entries: row and place in it, so that text order is their order. */
-static str_t entry_id(struct ctx *c, const struct audit_event *e)
+static str_t entry_id(struct ctx *c, int64_t row, int64_t ordinal)
 {
-    return id_text(c->arena, ID_AUDIT, e->row << ORDINAL_BITS | e->ordinal);
+    return id_text(c->arena, ID_AUDIT, row << ORDINAL_BITS | ordinal);
 }
 
 static err_t time_read(struct ctx *c, const char *field, str_t text, int64_t *out)
@@ -47,13 +47,12 @@ static void pair_add(struct pb_audit_event *e, str_t key, str_t value)
         e->metadata[e->metadata_n++] = (struct pb_pair){ key, value };
 }
 
-static void event_out(struct ctx *c, const struct audit_trail *t, const struct audit_event *e,
-                      struct pb_audit_event *out)
+static void event_out(struct ctx *c, const struct audit_event *e, struct pb_audit_event *out)
 {
     *out = (struct pb_audit_event){
-        .id = entry_id(c, e),
-        .run_id = api_id(c, ID_RUN, t->run.id),
-        .function_id = t->function_id,
+        .id = entry_id(c, e->row, e->ordinal),
+        .run_id = api_id(c, ID_RUN, e->run_id),
+        .function_id = e->function_id,
         .step_id = api_id(c, ID_STEP, e->entry.step),
         .event_type = audit_type_word(e->entry.type),
         .payload = e->payload,
@@ -65,31 +64,40 @@ static void event_out(struct ctx *c, const struct audit_trail *t, const struct a
     pair_add(out, S("reason"), e->entry.reason);
 }
 
-static err_t trail_out(struct ctx *c, const struct api_call *a, const struct question *q,
-                       struct pb_get_audit_trail_response *out)
+static void page_out(struct ctx *c, const struct audit_trail *p,
+                     struct pb_get_audit_trail_response *out)
 {
-    struct audit_trail t = { 0 };
-    int64_t id = 0;
+    out->total_count = p->total;
+    out->events = NEW_N(c->arena, struct pb_audit_event, p->events_n + 1);
+    out->events_n = p->events_n;
+    for (size_t i = 0; i < p->events_n; i++)
+        event_out(c, &p->events[i], &out->events[i]);
+    if (p->more)
+        out->next_cursor = entry_id(c, p->row, p->ordinal);
+}
 
-    TRY(api_id_parse(c, ID_RUN, "run", q->run_id, &id));
-    TRY(svc_audit_trail(c, id, &q->filter, &t));
-    out->total_count = t.total;
-    out->events = NEW_N(c->arena, struct pb_audit_event, t.events_n + 1);
-    out->events_n = t.events_n;
-    for (size_t i = 0; i < t.events_n; i++)
-        event_out(c, &t, &t.events[i], &out->events[i]);
-    if (t.more)
-        out->next_cursor = out->events[t.events_n - 1].id;
-    if (a->strict || a->binary || !a->rpc)
-        return ERR_OK;
-    out->entries = NEW_N(c->arena, struct pb_audit_trail_entry, t.events_n + 1);
-    out->entries_n = t.events_n;
-    for (size_t i = 0; i < t.events_n; i++) {
+/* The same entries in the shape of another client. */
+static void entries_out(struct ctx *c, struct pb_get_audit_trail_response *out)
+{
+    out->entries = NEW_N(c->arena, struct pb_audit_trail_entry, out->events_n + 1);
+    out->entries_n = out->events_n;
+    for (size_t i = 0; i < out->events_n; i++) {
         const struct pb_audit_event *e = &out->events[i];
 
         out->entries[i] =
             (struct pb_audit_trail_entry){ e->id, e->event_type, e->created_at, e->payload };
     }
+}
+
+static err_t trail_out(struct ctx *c, const struct question *q,
+                       struct pb_get_audit_trail_response *out)
+{
+    struct audit_trail p = { 0 };
+    int64_t id = 0;
+
+    TRY(api_id_parse(c, ID_RUN, "run", q->run_id, &id));
+    TRY(svc_audit_trail(c, id, &q->filter, &p));
+    page_out(c, &p, out);
     return ERR_OK;
 }
 
@@ -103,7 +111,7 @@ err_t api_audit_trail(struct ctx *c, struct api_call *a)
                           .filter = { .type = in->event_type } };
 
     TRY(question_read(c, &q, in->limit));
-    return trail_out(c, a, &q, a->out);
+    return trail_out(c, &q, a->out);
 }
 
 err_t api_audit_trail_rpc(struct ctx *c, struct api_call *a)
@@ -116,5 +124,26 @@ err_t api_audit_trail_rpc(struct ctx *c, struct api_call *a)
                           .filter = { .type = in->event_type } };
 
     TRY(question_read(c, &q, in->limit));
-    return trail_out(c, a, &q, a->out);
+    TRY(trail_out(c, &q, a->out));
+    if (!a->strict && !a->binary)
+        entries_out(c, a->out);
+    return ERR_OK;
+}
+
+/* A run or function that nobody has is a filter that nothing passes. */
+err_t api_audit_list(struct ctx *c, struct api_call *a)
+{
+    const struct pb_rest_audit_list_query *in = a->in;
+    struct question q = {
+        .from = in->from, .to = in->to, .cursor = in->cursor, .filter = { .type = in->event_type }
+    };
+    struct audit_trail p = { 0 };
+    int64_t run = 0;
+
+    TRY(question_read(c, &q, in->limit));
+    if (in->run_id.n > 0 && !id_parse(ID_RUN, in->run_id, &run))
+        run = -1;
+    TRY(svc_audit_list(c, run, in->function_id, &q.filter, &p));
+    page_out(c, &p, a->out);
+    return ERR_OK;
 }

@@ -47,6 +47,7 @@ NODISCARD err_t api_step_inject(struct ctx *c, struct api_call *a);
 /* audit.c */
 NODISCARD err_t api_audit_trail(struct ctx *c, struct api_call *a); /* REST */
 NODISCARD err_t api_audit_trail_rpc(struct ctx *c, struct api_call *a);
+NODISCARD err_t api_audit_list(struct ctx *c, struct api_call *a); /* REST */
 
 /* outbox.c */
 NODISCARD err_t api_dead_letter_list(struct ctx *c, struct api_call *a);

@@ -40,6 +40,8 @@ const struct route routes[] = {
       &pb_rest_run_streams_query_desc, &pb_rest_run_streams_desc, "runs.streams", "Runs" },
     { "GET", V1 "/runs/{run_id}/audit", api_audit_trail, ROUTE_READ, ROUTE_BOTH, "runs:read",
       &pb_rest_audit_query_desc, &pb_get_audit_trail_response_desc, "runs.audit", "Runs" },
+    { "GET", V1 "/audit", api_audit_list, ROUTE_READ, ROUTE_BOTH, "runs:read",
+      &pb_rest_audit_list_query_desc, &pb_get_audit_trail_response_desc, "audit.list", "Runs" },
     { "POST", V1 "/steps/patch", api_step_patch, ROUTE_WRITE, 0, "runs:cancel",
       &pb_rest_patch_step_body_desc, &pb_rest_step_desc, "steps.patch", "Runs" },
     /* outbox */
@@ -240,7 +242,6 @@ const struct route routes[] = {
     { "GET", V1 "/auth/validate", NULL, ROUTE_LOCAL, ROUTE_PUBLIC, "", NULL, NULL, NULL, NULL },
     { "POST", V1 "/platform/auth/login", NULL, ROUTE_LOCAL, ROUTE_PUBLIC, "", NULL, NULL, NULL,
       NULL },
-    { "GET", V1 "/audit", NULL, ROUTE_LOCAL, 0, "", NULL, NULL, NULL, NULL },
     { "GET", V1 "/cluster/health", NULL, ROUTE_LOCAL, 0, "", NULL, NULL, NULL, NULL },
     { "GET", "/ws", NULL, ROUTE_LOCAL, 0, "", NULL, NULL, NULL, NULL },
     { "GET", V1 "/debug/requests", NULL, ROUTE_LOCAL, 0, "", NULL, NULL, NULL, NULL },

@@ -24,6 +24,7 @@ static const str_t words[AUDIT_TYPE_COUNT] = {
     [AUDIT_SAGA_STARTED] = { "saga.compensation.started", 25 },
     [AUDIT_SAGA_COMPLETED] = { "saga.compensation.completed", 27 },
     [AUDIT_SAGA_FAILED] = { "saga.compensation.failed", 24 },
+    [AUDIT_DEBOUNCE_CANCELLED] = { "debounce.cancelled", 18 },
 };
 
 str_t audit_type_word(enum audit_type t)
@@ -297,9 +298,18 @@ static void step_payload(struct ctx *c, struct json_out *w, const struct audit_e
     case AUDIT_RUN_PAUSED:
     case AUDIT_RUN_RESUMED:
     case AUDIT_STEP_CREATED:
+    case AUDIT_DEBOUNCE_CANCELLED:
     case AUDIT_TYPE_COUNT:
         break;
     }
+}
+
+static void debounce_payload(struct ctx *c, struct json_out *w, const struct audit_entry *e,
+                             const struct audit_about *about)
+{
+    member(w, S("eventId"), id_text(c->arena, ID_EVENT, e->b));
+    member(w, S("functionId"), about->function_id);
+    member(w, S("debounceKey"), e->text);
 }
 
 err_t audit_payload(struct ctx *c, const struct audit_entry *e, const struct audit_about *about,
@@ -310,7 +320,9 @@ err_t audit_payload(struct ctx *c, const struct audit_entry *e, const struct aud
 
     buf_init_arena(&b, c->arena, PAYLOAD_MAX);
     json_open(&w, '{');
-    if (e->step == 0)
+    if (e->type == AUDIT_DEBOUNCE_CANCELLED)
+        debounce_payload(c, &w, e, about);
+    else if (e->step == 0)
         run_payload(c, &w, e, about);
     else
         step_payload(c, &w, e, about);

@@ -19,6 +19,7 @@ enum audit_type {
     AUDIT_SAGA_STARTED,
     AUDIT_SAGA_COMPLETED,
     AUDIT_SAGA_FAILED,
+    AUDIT_DEBOUNCE_CANCELLED, /* of no run: a is the function, b the event, text the key */
     AUDIT_TYPE_COUNT
 };
 
@@ -56,7 +57,7 @@ str_t audit_reason(const struct run *run, const struct job *job, enum run_status
 
 /* What a payload tells beside its entry. */
 struct audit_about {
-    const struct run *run;
+    const struct run *run;    /* NULL for entries of no run */
     str_t function_id, input; /* input: JSON, of the event */
     const struct step *step;  /* its name and SDK id; NULL when it is gone */
     str_t event;              /* the event that is the output of the step, as JSON */

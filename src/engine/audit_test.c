@@ -112,7 +112,12 @@ static void every_type_has_a_word_and_a_payload(void **state)
 
         assert_true(audit_type_word(e.type).n > 0);
         assert_int_equal(audit_payload(&w->c, &e, &about, &payload), ERR_OK);
-        assert_true(str_starts(payload, e.step == 0 ? S("{\"runId\":\"run_") : S("{\"stepId\":")));
+        if (t == AUDIT_DEBOUNCE_CANCELLED)
+            assert_true(str_starts(payload, S("{\"eventId\":\"evt_")));
+        else if (e.step == 0)
+            assert_true(str_starts(payload, S("{\"runId\":\"run_")));
+        else
+            assert_true(str_starts(payload, S("{\"stepId\":")));
     }
 }
 

@@ -34,6 +34,34 @@ err_t store_audit_list(struct ctx *c, int64_t run_id, int64_t after, int64_t lim
     return ERR_OK;
 }
 
+err_t store_audit_page(struct ctx *c, const struct audit_query *query, int64_t limit,
+                       struct audit_row **out, size_t *n)
+{
+#define PAGE "SELECT a.id, a.run_id, a.pack FROM audit a LEFT JOIN runs r ON r.id = a.run_id "
+#define PAGE_END "AND ($3 = 0 OR a.run_id = 0 OR r.fn = $3) ORDER BY a.id DESC LIMIT $4"
+    static const struct sql all = { PAGE "WHERE a.env = $env AND a.id < $1 AND $2 = 0 " PAGE_END };
+    static const struct sql of_run = {
+        PAGE "WHERE a.env = $env AND a.id < $1 AND a.run_id = $2 " PAGE_END
+    };
+    struct rows_of rows = ROWS_OF(struct audit_row);
+    struct db_rows r;
+
+    TRY(db_query(
+        c, query->run_id == 0 ? &all : &of_run,
+        ARGS(DB_INT(query->before), DB_INT(query->run_id), DB_INT(query->fn), DB_INT(limit)), &r));
+    while (db_row(&r)) {
+        struct audit_row *row = rows_next(c, &rows);
+
+        *row = (struct audit_row){
+            .id = db_int(&r, 0), .env = c->env, .run_id = db_int(&r, 1), .pack = db_str(&r, 2)
+        };
+    }
+    TRY(db_end(&r));
+    *out = rows.items;
+    *n = rows.n;
+    return ERR_OK;
+}
+
 err_t store_run_recording(struct ctx *c, int64_t run_id, int64_t *out)
 {
     static const struct sql q = { "SELECT recording FROM runs WHERE id = $1 AND env = $env" };

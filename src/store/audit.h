@@ -14,6 +14,13 @@ NODISCARD err_t store_audit_add(struct ctx *c, int64_t run_id, int64_t expires_a
 /* Rows of a run behind a key, oldest first. */
 NODISCARD err_t store_audit_list(struct ctx *c, int64_t run_id, int64_t after, int64_t limit,
                                  struct audit_row **out, size_t *n);
+struct audit_query {
+    int64_t run_id, fn; /* 0: any; rows of no run are there for every fn */
+    int64_t before;     /* rows with smaller keys */
+};
+/* Rows of the environment, newest first. */
+NODISCARD err_t store_audit_page(struct ctx *c, const struct audit_query *q, int64_t limit,
+                                 struct audit_row **out, size_t *n);
 /* run.recording; 0 when there is no such run. */
 NODISCARD err_t store_run_recording(struct ctx *c, int64_t run_id, int64_t *out);
 

@@ -35,17 +35,30 @@ static err_t entries_read(struct ctx *c, struct db_rows *r, struct debounce_entr
     return ERR_OK;
 }
 
+err_t store_debounce_get(struct ctx *c, int64_t fn, int64_t key_hash, struct debounce_entry *out,
+                         bool *found)
+{
+    static const struct sql q = { "SELECT " ENTRY_COLS " FROM debounces WHERE fn = $1 "
+                                  "AND key_hash = $2 AND env = $env {for_update}" };
+    struct debounce_entry *list = NULL;
+    struct db_rows r;
+    size_t n = 0;
+
+    TRY(db_query(c, &q, ARGS(DB_INT(fn), DB_INT(key_hash)), &r));
+    TRY(entries_read(c, &r, &list, &n));
+    *found = n > 0;
+    if (n > 0)
+        *out = list[0];
+    return ERR_OK;
+}
+
 err_t store_debounce_add(struct ctx *c, struct debounce_entry *entry, bool *added)
 {
     static const struct sql add = { "INSERT INTO debounces (" ENTRY_COLS
                                     ") VALUES ($1, $2, $env, $3, $4, $5, $6, $7, $8, $9) "
                                     "ON CONFLICT DO NOTHING" };
-    static const struct sql get = { "SELECT " ENTRY_COLS " FROM debounces WHERE fn = $1 "
-                                    "AND key_hash = $2 AND env = $env {for_update}" };
-    struct debounce_entry *found = NULL;
-    struct db_rows r;
+    bool found = false;
     int64_t n = 0;
-    size_t have = 0;
 
     TRY(db_exec(c, &add,
                 ARGS(DB_INT(entry->fn), DB_INT(entry->key_hash), DB_TEXT(entry->key),
@@ -55,12 +68,8 @@ err_t store_debounce_add(struct ctx *c, struct debounce_entry *entry, bool *adde
     *added = n == 1;
     if (n == 1)
         return ERR_OK;
-    TRY(db_query(c, &get, ARGS(DB_INT(entry->fn), DB_INT(entry->key_hash)), &r));
-    TRY(entries_read(c, &r, &found, &have));
-    if (have == 0)
-        return err_set(c, ERR_RETRY, "a debounce entry came and went");
-    *entry = found[0];
-    return ERR_OK;
+    TRY(store_debounce_get(c, entry->fn, entry->key_hash, entry, &found));
+    return found ? ERR_OK : err_set(c, ERR_RETRY, "a debounce entry came and went");
 }
 
 err_t store_debounce_put(struct ctx *c, const struct debounce_entry *entry)

@@ -6,6 +6,9 @@
 /* *added is false when the function has an entry with this key; then the other fields of that one
  * are in *entry, and its row is locked. */
 NODISCARD err_t store_debounce_add(struct ctx *c, struct debounce_entry *entry, bool *added);
+/* The entry of a function and key, locked. */
+NODISCARD err_t store_debounce_get(struct ctx *c, int64_t fn, int64_t key_hash,
+                                   struct debounce_entry *out, bool *found);
 /* Writes event, period and times. */
 NODISCARD err_t store_debounce_put(struct ctx *c, const struct debounce_entry *entry);
 NODISCARD err_t store_debounce_del(struct ctx *c, int64_t fn, int64_t key_hash, bool *gone);

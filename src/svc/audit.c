@@ -1,22 +1,17 @@
-/* Collecting, writing and reading the audit trail. */
+/* Collecting, writing and forgetting the audit trail. */
 #include "svc/audit.h"
 
-#include "engine/match.h"
 #include "engine/sm.h"
-#include "engine/wait.h"
 #include "store/audit.h"
-#include "store/events.h"
 #include "store/runs.h"
-#include "store/steps.h"
 #include "svc/app.h"
 #include "svc/batch_priv.h"
-#include "svc/registry.h"
+#include "svc/principal.h"
 #include "svc/upkeep.h"
 
 #define PACK_MAX (64u << 20)
 #define DAY_MS (24LL * 3600 * 1000)
 #define DAYS_SHIFT 16 /* above the bits of enum job_watch */
-#define ROWS_PER_READ 256
 #define RETAIN_EVERY_MS 60000
 #define RETAIN_RUNS 16
 
@@ -86,7 +81,7 @@ static struct audit_pack *pack_of(struct ctx *c, int64_t run_id)
     struct batch *b = batch_of(c);
 
     for (size_t i = b->audits_n; i > 0; i--) {
-        if (b->audits[i - 1]->run == run_id)
+        if (b->audits[i - 1]->run == run_id && b->audits[i - 1]->env == c->env)
             return b->audits[i - 1];
     }
     return pack_new(c, b, run_id);
@@ -169,6 +164,7 @@ static err_t step_add(struct ctx *c, const struct step *s, enum audit_type type,
     case AUDIT_STEP_CREATED:
     case AUDIT_STEP_PATCHED:
     case AUDIT_STEP_INJECTED:
+    case AUDIT_DEBOUNCE_CANCELLED:
     case AUDIT_TYPE_COUNT:
         break;
     }
@@ -233,6 +229,18 @@ err_t audit_change(struct ctx *c, const struct run *run, const struct step *s, e
     return ERR_OK;
 }
 
+err_t audit_debounce(struct ctx *c, int64_t fn, int64_t event_id, str_t key)
+{
+    struct audit_entry e = { .type = AUDIT_DEBOUNCE_CANCELLED,
+                             .at = c->now_ms,
+                             .a = fn,
+                             .b = event_id,
+                             .text = key,
+                             .by = principal_name(c->who) };
+
+    return entry_add(c, 0, &e);
+}
+
 err_t audit_write(struct ctx *c)
 {
     struct batch *b = batch_of(c);
@@ -247,122 +255,6 @@ err_t audit_write(struct ctx *c)
         TRY(store_audit_add(c, p->run, p->expires_at, buf_str(&p->b)));
     }
     c->env = env;
-    return ERR_OK;
-}
-
-/* ---- reading --------------------------------------------------------------------------------- */
-
-struct scan {
-    const struct audit_filter *f;
-    struct audit_trail *out;
-    struct step *steps;
-    size_t steps_n;
-    int64_t clock; /* the time of the entry before: none of a later row is older */
-    str_t input;
-};
-
-static const struct step *step_by(const struct scan *s, int64_t id)
-{
-    for (size_t i = 0; i < s->steps_n; i++) {
-        if (s->steps[i].id == id)
-            return &s->steps[i];
-    }
-    return NULL;
-}
-
-static bool wanted(const struct audit_filter *f, const struct audit_entry *e)
-{
-    if (f->type.n > 0 && !str_eq(f->type, audit_type_word(e->type)))
-        return false;
-    return e->at >= f->from_ms && (f->to_ms == 0 || e->at < f->to_ms);
-}
-
-static err_t event_take(struct ctx *c, struct scan *s, struct audit_event *ev)
-{
-    struct audit_about about = { .run = &s->out->run,
-                                 .function_id = s->out->function_id,
-                                 .input = s->input,
-                                 .step = step_by(s, ev->entry.step) };
-    struct event event = { 0 };
-
-    if (ev->entry.step != 0 && ev->entry.b != 0) { /* an event completed it */
-        err_t e = store_event_get(c, ev->entry.b, &event);
-
-        if (e == ERR_OK)
-            about.event = event_object_json(c, &event);
-        else if (e != ERR_NOT_FOUND)
-            return e;
-    }
-    TRY(audit_payload(c, &ev->entry, &about, &ev->payload));
-    s->out->events[s->out->events_n++] = *ev;
-    return ERR_OK;
-}
-
-static err_t row_scan(struct ctx *c, struct scan *s, const struct audit_row *row)
-{
-    const struct audit_filter *f = s->f;
-    struct audit_entry *list = NULL;
-    int64_t base = s->clock;
-    size_t n = 0;
-
-    TRY(audit_unpack(c, row->pack, &list, &n));
-    for (size_t i = 0; i < n; i++) {
-        struct audit_event ev = { .row = row->id, .ordinal = (int64_t)i + 1, .entry = list[i] };
-
-        if (ev.entry.at < base)
-            ev.entry.at = base;
-        if (ev.entry.at > s->clock)
-            s->clock = ev.entry.at;
-        if (!wanted(f, &ev.entry))
-            continue;
-        s->out->total++;
-        if (ev.row < f->row || (ev.row == f->row && ev.ordinal <= f->ordinal))
-            continue;
-        if ((int64_t)s->out->events_n == f->limit)
-            s->out->more = true;
-        else
-            TRY(event_take(c, s, &ev));
-    }
-    return ERR_OK;
-}
-
-static err_t scan_begin(struct ctx *c, struct scan *s)
-{
-    const struct registry *reg = NULL;
-    const struct function *fn;
-    struct event e = { 0 };
-    err_t found;
-
-    TRY(svc_registry(c, &reg));
-    fn = registry_by_key(reg, s->out->run.fn);
-    s->out->function_id = fn ? fn->id : S("unknown");
-    found = store_event_get(c, s->out->run.event_id, &e);
-    if (found != ERR_NOT_FOUND)
-        TRY(found);
-    s->input = e.data;
-    return store_step_heads(c, s->out->run.id, &s->steps, &s->steps_n);
-}
-
-err_t svc_audit_trail(struct ctx *c, int64_t run_id, const struct audit_filter *f,
-                      struct audit_trail *out)
-{
-    struct audit_trail t = { .events = NEW_N(c->arena, struct audit_event, (size_t)f->limit + 1) };
-    struct scan s = { .f = f, .out = &t };
-    struct audit_row *rows = NULL;
-    int64_t after = 0;
-    size_t n = 0;
-
-    must(f->limit > 0);
-    TRY(store_run_get(c, run_id, &t.run));
-    TRY(scan_begin(c, &s));
-    do {
-        TRY(store_audit_list(c, run_id, after, ROWS_PER_READ, &rows, &n));
-        for (size_t i = 0; i < n; i++)
-            TRY(row_scan(c, &s, &rows[i]));
-        if (n > 0)
-            after = rows[n - 1].id;
-    } while (n == ROWS_PER_READ);
-    *out = t;
     return ERR_OK;
 }
 

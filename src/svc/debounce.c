@@ -6,6 +6,7 @@
 #include "engine/run.h"
 #include "store/debounces.h"
 #include "store/events.h"
+#include "svc/audit.h"
 #include "svc/events.h"
 #include "svc/registry.h"
 #include "svc/upkeep.h"
@@ -95,12 +96,18 @@ err_t svc_debounce_list(struct ctx *c, struct debounce_view **out, size_t *n)
 err_t svc_debounce_cancel(struct ctx *c, str_t function_id, str_t key)
 {
     const struct registry *reg = NULL;
+    struct debounce_entry entry = { 0 };
     const struct function *f;
-    bool gone = false;
+    bool found = false, gone = false;
 
     TRY(svc_registry(c, &reg));
     f = registry_by_id(reg, function_id);
     if (f == NULL)
         return ERR_OK;
-    return store_debounce_del(c, f->key, lane_key(LANE_NONE, key), &gone);
+    TRY(store_debounce_get(c, f->key, lane_key(LANE_NONE, key), &entry, &found));
+    if (!found)
+        return ERR_OK;
+    TRY(store_debounce_del(c, f->key, entry.key_hash, &gone));
+    must(gone);
+    return audit_debounce(c, f->key, entry.event_id, key);
 }

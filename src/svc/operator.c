@@ -132,12 +132,6 @@ static err_t step_anywhere(struct ctx *c, str_t ref, struct step *out)
     return store_step_get(c, id, out);
 }
 
-/* Who asks, as it is kept. */
-static str_t actor_of(const struct ctx *c)
-{
-    return c->who != NULL && c->who->id.n > 0 ? c->who->id : S("system");
-}
-
 static err_t output_check(struct ctx *c, str_t output, str_t reason, str_t *value)
 {
     struct json_error je;
@@ -155,7 +149,7 @@ static err_t output_check(struct ctx *c, str_t output, str_t reason, str_t *valu
 static err_t step_change(struct ctx *c, const struct run *run, struct step *s, str_t output,
                          str_t reason, enum step_topic topic)
 {
-    str_t before = s->output, by = actor_of(c);
+    str_t before = s->output, by = principal_name(c->who);
 
     step_patch(s, output, by, c->now_ms);
     TRY(store_step_patch(c, s));

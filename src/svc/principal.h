@@ -13,3 +13,9 @@ struct principal {
     int64_t env;  /* key's own environment, 0: any of the organization */
     str_t env_id; /* the environment selected for this request (its key is c->env): "env_default" */
 };
+
+/* Who asks, as it is kept. */
+static inline str_t principal_name(const struct principal *who)
+{
+    return who != NULL && who->id.n > 0 ? who->id : S("system");
+}

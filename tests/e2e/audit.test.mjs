@@ -203,6 +203,76 @@ test('K216 filters by type and time, limits and cursors', async () => {
   assert.equal((await s.rpc('AuditService/GetAuditTrail', { runId: 'run_0000000000000' })).body.code, 'not_found');
 });
 
+test('E99 GET /audit lists the environment, newest first, with the filters of the reference', async (t) => {
+  const d = await Server.start({ dev: false, env: { IRONFLOW_POLL_HOLD_MS: '200' } });
+  t.after(() => d.stop());
+  const list = async (query = '') => ok(await d.rest('GET', `/audit${query}`));
+  assert.deepEqual(await list(), { events: [], total_count: 0, totalCount: 0 });
+  const runs = [];
+  for (const id of ['one', 'two', 'quiet']) {
+    await d.register(id, `${id}.go`, { recording: id !== 'quiet' });
+    const w = await d.worker(`w-${id}`, [id]);
+    for (let i = 0; i < 2; i++) {
+      const run = ok(await d.rest('POST', '/events', { name: `${id}.go`, data: { i } })).run_ids[0];
+      const job = await w.take();
+      // steps whose times lie before what the trail has already
+      const old = { started_at: new Date(Date.now() - 60000).toISOString(), ended_at: new Date(Date.now() - 59000).toISOString() };
+      ok(await w.update(job, { status: 'progress', steps: [step(job, 'a', i, old)] }));
+      ok(await w.update(job, { status: 'completed', output: i, steps: [step(job, 'b', i, old)] }));
+      if (id !== 'quiet') runs.push(run);
+    }
+  }
+  const trails = {};
+  for (const run of runs) trails[run] = ok(await d.rest('GET', `/runs/${run}/audit`)).events;
+  const all = await list('?limit=1000');
+  assert.equal(all.total_count, Object.values(trails).flat().length);
+  for (const run of runs) assert.deepEqual(all.events.filter((e) => e.run_id === run).reverse(), trails[run], 'as the trail says');
+  assert.deepEqual(all.events.map((e) => e.id), all.events.map((e) => e.id).sort().reverse());
+  assert.equal(all.events[0].environment_id, 'env_default');
+
+  const walked = [];
+  let cursor = '';
+  do {
+    const page = await list(`?limit=3&cursor=${cursor}`);
+    assert.equal(page.total_count, all.total_count);
+    walked.push(...page.events);
+    cursor = page.next_cursor ?? '';
+  } while (cursor);
+  assert.deepEqual(walked, all.events);
+
+  const same = async (query, keep) => {
+    const got = await list(`?limit=1000&${query}`), want = all.events.filter(keep);
+    assert.deepEqual([got.events, got.total_count], [want, want.length], query);
+    assert.ok(want.length > 0, query);
+  };
+  const middle = trails[runs[2]][0].created_at;
+  await same(`run_id=${runs[1]}`, (e) => e.run_id === runs[1]);
+  await same('function_id=two', (e) => e.function_id === 'two');
+  await same('event_type=step.completed', (e) => e.event_type === 'step.completed');
+  await same(`from=${middle}`, (e) => e.created_at >= middle);
+  await same(`to=${middle}`, (e) => e.created_at < middle);
+  await same(`function_id=one&event_type=run.created&run_id=${runs[0]}`, (e) => e.run_id === runs[0] && e.event_type === 'run.created');
+  for (const query of ['run_id=nonsense', 'run_id=run_0000000000000', 'function_id=nobody', `function_id=two&run_id=${runs[0]}`, 'event_type=none', 'function_id=quiet'])
+    assert.deepEqual((await list(`?${query}`)).events, [], query);
+  for (const query of ['from=yesterday', 'to=1', 'cursor=x', 'limit=x'])
+    assert.equal((await d.rest('GET', `/audit?${query}`)).status, 400, query);
+  assert.equal((await d.rest('GET', '/audit', undefined, { authorization: 'Bearer ifkey_00000000000000000000000000000000' })).status, 401);
+});
+
+test('I181 cancelling a debounce entry is recorded as debounce.cancelled, once', async () => {
+  const id = `burst-${n++}`;
+  await s.register(id, `${id}.go`, { debounce: { period_ms: 60000, key: 'k' } });
+  const event = ok(await s.rest('POST', '/events', { name: `${id}.go`, data: { k: 'a/b.c' } })).event_id;
+  const path = `/debounce/entries/env_default/${id}/${Buffer.from('a/b.c').toString('base64url')}`;
+  for (let i = 0; i < 2; i++) assert.equal((await s.rest('DELETE', path)).status, 204);
+  const found = ok(await s.rest('GET', `/audit?event_type=debounce.cancelled&function_id=${id}`));
+  assert.equal(found.total_count, 1);
+  const [e] = found.events;
+  assert.deepEqual(e.payload, { eventId: event, functionId: id, debounceKey: 'a/b.c' });
+  assert.deepEqual([e.function_id, e.run_id ?? '', e.metadata], [id, '', { actor: 'system' }]);
+  assert.equal(ok(await s.rest('GET', '/audit?event_type=debounce.cancelled&function_id=nobody')).total_count, 0);
+});
+
 test('recordingRetention is checked', async () => {
   for (const good of ['7d', '30d', '90d', '1y', 'forever', ''])
     await s.register(`keep-${good}`, 'x', { recording: true, recordingRetention: good });

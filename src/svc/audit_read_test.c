@@ -1,0 +1,115 @@
+/* The audit list of an environment is read in bounded pieces, and nothing is lost between them. */
+#include "svc/audit.h"
+
+#include "svc/batch.h"
+#include "svc/svc_fixture.h"
+
+#define FEW 100
+
+struct reader {
+    struct op *op;
+    struct audit_filter f;
+    struct audit_trail page;
+    str_t function;
+};
+
+static struct reader *reader_of(struct ctx *c)
+{
+    return (struct reader *)(uintptr_t)((struct op *)c->call->arg)->text.p;
+}
+
+static err_t op_cancelled(struct ctx *c)
+{
+    return audit_debounce(c, 7, id_from_ms(c->now_ms), S("key"));
+}
+
+static err_t op_list(struct ctx *c)
+{
+    struct reader *r = reader_of(c);
+
+    return svc_audit_list(c, 0, r->function, &r->f, &r->page);
+}
+
+static void list(struct sim *s, struct reader *r)
+{
+    r->op = sim_op(s);
+    r->op->text = (str_t){ (const char *)r, sizeof(*r) };
+    r->page = (struct audit_trail){ 0 };
+    sim_ok(s, sim_run(r->op, CALL_READ, op_list));
+}
+
+/* Rows that nobody asks for, each of a transaction of its own. */
+static void add_rows(struct sim *s, int n)
+{
+    for (int i = 0; i < n; i++)
+        sim_ok(s, sim_run(sim_op(s), CALL_WRITE, op_cancelled));
+}
+
+static void a_rare_entry_behind_many_rows_is_found(void **state)
+{
+    struct sim *s = *state;
+    struct reader r = { .f = { .limit = 10, .type = S("run.created") } };
+    int64_t run;
+    int pages = 1;
+
+    sim_function(s, "{\"id\":\"f\",\"triggers\":[{\"event\":\"e\"}],\"recording\":true}");
+    run = sim_emit(s, "e", "{}");
+    add_rows(s, AUDIT_LIST_ROWS + FEW);
+    list(s, &r);
+    assert_true(r.page.more);
+    assert_int_equal(r.page.events_n, 0);
+    assert_int_equal(r.page.total, 0); /* among those that were read */
+    for (; r.page.events_n == 0 && r.page.more; pages++) {
+        r.f.row = r.page.row;
+        r.f.ordinal = r.page.ordinal;
+        list(s, &r);
+    }
+    assert_int_equal(pages, 2);
+    assert_int_equal(r.page.events_n, 1);
+    assert_int_equal(r.page.events[0].run_id, run);
+    assert_false(r.page.more);
+}
+
+static void pages_join_without_gap(void **state)
+{
+    struct sim *s = *state;
+    struct reader r = { .f = { .limit = 7 } };
+    int64_t last = INT64_MAX;
+    int seen = 0;
+
+    add_rows(s, FEW);
+    do {
+        list(s, &r);
+        assert_int_equal(r.page.total, FEW);
+        for (size_t i = 0; i < r.page.events_n; i++, seen++) {
+            assert_true(r.page.events[i].row < last);
+            last = r.page.events[i].row;
+        }
+        r.f.row = r.page.row;
+        r.f.ordinal = r.page.ordinal;
+    } while (r.page.more);
+    assert_int_equal(seen, FEW);
+}
+
+static void an_unknown_function_is_an_empty_list(void **state)
+{
+    struct sim *s = *state;
+    struct reader r = { .f = { .limit = 7 }, .function = S("nobody") };
+
+    add_rows(s, 1);
+    list(s, &r);
+    assert_int_equal(r.page.total, 0);
+    assert_false(r.page.more);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, sim_setup, sim_teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_rare_entry_behind_many_rows_is_found),
+        T(pages_join_without_gap),
+        T(an_unknown_function_is_an_empty_list),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
