@@ -63,7 +63,7 @@ static bool name_path(str_t name, char *path, size_t size)
         char ch = name.p[i];
         bool letter = (ch >= 'A' && ch <= 'Z') || (ch >= 'a' && ch <= 'z');
 
-        if (!letter && !(ch >= '0' && ch <= '9') && memchr("_+-/", ch, 4) == NULL)
+        if (!letter && !(ch >= '0' && ch <= '9') && str_index(S("_+-/"), ch) < 0)
             return false;
     }
     (void)snprintf(path, size, "/usr/share/zoneinfo/" STR_FMT, STR_ARG(name));
