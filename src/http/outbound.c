@@ -165,6 +165,7 @@ static void call_end(struct outbound_call *call, CURLcode code)
     struct outbound_req *r = call->r;
     long status = 0;
 
+    must(r != NULL);
     r->end = call->o->stopping ? OUTBOUND_STOPPED : end_of(call, code);
     if (r->end == OUTBOUND_REPLY) {
         curl.getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
