@@ -2,8 +2,6 @@
  * an idle connection holds none of that and a busy one allocates nothing. */
 #include "http/http_priv.h"
 
-#include <string.h>
-
 #include "base/mem.h"
 #include "base/must.h"
 
@@ -184,7 +182,7 @@ void request_answered(struct request *r)
 str_t http_header(const struct http_req *req, str_t name)
 {
     for (size_t i = 0; i < req->headers_n; i++)
-        if (req->headers[i].name.n == name.n && memcmp(req->headers[i].name.p, name.p, name.n) == 0)
+        if (str_eq(req->headers[i].name, name))
             return req->headers[i].value;
     return STR_NULL;
 }

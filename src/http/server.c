@@ -215,24 +215,29 @@ static void *loop_main(void *arg)
     return NULL;
 }
 
-static int64_t or_default(int64_t v, int64_t def)
+static int64_t ms_or(int64_t v, int64_t def)
+{
+    return v > 0 ? v : def;
+}
+
+static size_t size_or(size_t v, size_t def)
 {
     return v > 0 ? v : def;
 }
 
 static void limits_fill(struct http_limits *l)
 {
-    l->header_bytes_max = l->header_bytes_max > 0 ? l->header_bytes_max : (size_t)64 << 10;
-    l->body_bytes_max = l->body_bytes_max > 0 ? l->body_bytes_max : (size_t)4 << 20;
-    l->bodies_bytes_max = l->bodies_bytes_max > 0 ? l->bodies_bytes_max : (size_t)256 << 20;
-    l->replies_bytes_max = l->replies_bytes_max > 0 ? l->replies_bytes_max : (size_t)256 << 20;
-    l->connections_max = l->connections_max > 0 ? l->connections_max : 20000;
-    l->streams_max = l->streams_max > 0 ? l->streams_max : 256;
-    l->window_bytes = l->window_bytes > 0 ? l->window_bytes : (size_t)256 << 10;
-    l->header_ms = or_default(l->header_ms, 10000);
-    l->body_ms = or_default(l->body_ms, 30000);
-    l->idle_ms = or_default(l->idle_ms, 120000);
-    l->write_ms = or_default(l->write_ms, 30000);
+    l->header_bytes_max = size_or(l->header_bytes_max, (size_t)64 << 10);
+    l->body_bytes_max = size_or(l->body_bytes_max, (size_t)4 << 20);
+    l->bodies_bytes_max = size_or(l->bodies_bytes_max, (size_t)256 << 20);
+    l->replies_bytes_max = size_or(l->replies_bytes_max, (size_t)256 << 20);
+    l->connections_max = size_or(l->connections_max, 20000);
+    l->streams_max = size_or(l->streams_max, 256);
+    l->window_bytes = size_or(l->window_bytes, (size_t)256 << 10);
+    l->header_ms = ms_or(l->header_ms, 10000);
+    l->body_ms = ms_or(l->body_ms, 30000);
+    l->idle_ms = ms_or(l->idle_ms, 120000);
+    l->write_ms = ms_or(l->write_ms, 30000);
 }
 
 /* Deadlines are looked at this often: a quarter of the shortest, at least once a second. */
