@@ -86,12 +86,13 @@ static struct cel_value overflow(void)
     return cel_error("integer overflow");
 }
 
-/* b is not zero where it divides. */
 static struct cel_value ints(enum cel_code op, int64_t a, int64_t b)
 {
     int64_t v = 0;
     bool bad = false;
 
+    if ((op == CEL_OP_DIV || op == CEL_OP_MOD) && b == 0)
+        return cel_error(op == CEL_OP_DIV ? "division by zero" : "modulus by zero");
     if (op == CEL_OP_ADD)
         bad = __builtin_add_overflow(a, b, &v);
     else if (op == CEL_OP_SUB)
@@ -105,12 +106,13 @@ static struct cel_value ints(enum cel_code op, int64_t a, int64_t b)
     return bad ? overflow() : cel_int(v);
 }
 
-/* b is not zero where it divides. */
 static struct cel_value uints(enum cel_code op, uint64_t a, uint64_t b)
 {
     uint64_t v = 0;
     bool bad = false;
 
+    if ((op == CEL_OP_DIV || op == CEL_OP_MOD) && b == 0)
+        return cel_error(op == CEL_OP_DIV ? "division by zero" : "modulus by zero");
     if (op == CEL_OP_ADD)
         bad = __builtin_add_overflow(a, b, &v);
     else if (op == CEL_OP_SUB)
@@ -144,8 +146,6 @@ static struct cel_value number_arith(enum cel_code op, const struct cel_value *a
         return cel_no_overload();
     if (a->type != b->type || a->type == CEL_DOUBLE)
         v = reals(op, as_double(a), as_double(b));
-    else if (b->u == 0 && (op == CEL_OP_DIV || op == CEL_OP_MOD))
-        v = cel_error(op == CEL_OP_DIV ? "division by zero" : "modulus by zero");
     else if (a->type == CEL_INT)
         v = ints(op, a->i, b->i);
     else
