@@ -415,8 +415,12 @@ static void item_done(struct session *ss, const struct item *it)
     str_t job_id;
 
     if (it->msg) {
-        if (segment_end(it->msg, &job_id) && job_id_parse(job_id, &run_id, &seq))
-            session_job_end(ss, run_id, seq);
+        if (segment_end(it->msg, &job_id) && job_id_parse(job_id, &run_id, &seq)) {
+            if (it->result == ERR_OK)
+                session_job_end(ss, run_id, seq);
+            else /* whoever may not end it has lost it, or was never its holder */
+                session_look(ss);
+        }
         ss->tired &= !frees(it->msg); /* there is room again */
         if (it->result != ERR_OK)
             log_debug("worker message refused", "worker=\"" STR_FMT "\" error=\"" STR_FMT "\"",

@@ -34,7 +34,6 @@ struct watch_task {
     struct task t;
     struct worker worker;
     struct stream_job *jobs;
-    int64_t *seqs;
     size_t n;
     int64_t wait_ms;
     bool looked;
@@ -230,17 +229,22 @@ static err_t watch_run(struct ctx *c)
 
 static void watch_start(struct session *ss);
 
+void session_look(struct session *ss)
+{
+    task_cancel(ss, ss->watch ? &ss->watch->t : NULL); /* it begins again with the jobs of now */
+}
+
 static void watch_tell(struct session *ss, const struct watch_task *t)
 {
     for (size_t i = 0; i < t->n; i++) {
         const struct stream_job *j = &t->jobs[i];
         const struct sent_job *sent = map_get(&ss->jobs, (uint64_t)j->run_id);
 
-        if (j->fate == FATE_OPEN || !sent || sent->seq != t->seqs[i])
+        if (j->fate == FATE_OPEN || !sent || sent->seq != j->seq)
             continue;
         if (j->fate == FATE_CANCELLED)
-            outbox_cancel(ss, j->run_id, t->seqs[i], j->reason);
-        session_job_end(ss, j->run_id, t->seqs[i]);
+            outbox_cancel(ss, j->run_id, j->seq, j->reason);
+        session_job_end(ss, j->run_id, j->seq);
     }
 }
 
@@ -285,11 +289,8 @@ static void watch_start(struct session *ss)
     t->worker = ss->worker;
     t->wait_ms = ss->api->app->db_kind == DB_PG ? WATCH_PG_MS : WATCH_MS;
     t->jobs = NEW_N(&t->t.arena, struct stream_job, ss->jobs.n + 1);
-    t->seqs = NEW_N(&t->t.arena, int64_t, ss->jobs.n + 1);
-    for (size_t i = 0; (job = map_next(&ss->jobs, &i)) != NULL;) {
-        t->jobs[t->n].run_id = job->run_id;
-        t->seqs[t->n++] = job->seq;
-    }
+    for (size_t i = 0; (job = map_next(&ss->jobs, &i)) != NULL;)
+        t->jobs[t->n++] = (struct stream_job){ .run_id = job->run_id, .seq = job->seq };
     task_submit(&t->t, CALL_READ, watch_run, 0);
 }
 
@@ -352,8 +353,8 @@ static void claim_send(struct session *ss, struct claim_task *t)
     for (size_t i = 0; i < t->given; i++)
         session_job_add(ss, t->claims[i].job.run_id, t->claims[i].job.execution_seq);
     stream_send_raw(ss->s, buf_str(&t->out));
-    if (t->lost_n != ss->lost_n && ss->watch) /* one of them may have been cancelled meanwhile */
-        task_cancel(ss, &ss->watch->t);
+    if (t->lost_n != ss->lost_n) /* one of them may have been cancelled meanwhile */
+        session_look(ss);
 }
 
 static void claim_done(struct task *task)

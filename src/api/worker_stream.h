@@ -78,6 +78,8 @@ void session_rest(struct session *ss);
 void session_job_add(struct session *ss, int64_t run_id, int64_t seq);
 /* A segment is over. */
 void session_job_end(struct session *ss, int64_t run_id, int64_t seq);
+/* Finds out what became of the jobs that were sent. */
+void session_look(struct session *ss);
 /* Nothing runs: the stream ends if that was waited for. */
 void session_rested(struct session *ss);
 

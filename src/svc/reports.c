@@ -13,6 +13,7 @@
 #include "svc/moves.h"
 #include "svc/registry.h"
 #include "svc/yields.h"
+#include "txn/txn.h"
 
 #define SEQUENCE_MAX 1000000000
 
@@ -162,6 +163,16 @@ static err_t report_failed(struct ctx *c, struct held *h, const struct report *i
                              in->retryable, move);
 }
 
+/* An operator's pause takes the run from its worker, which is told if it is on a stream. */
+static void report_hold(struct ctx *c, struct held *h, struct run_move *move)
+{
+    bool asked = (h->job.watch & WATCH_PAUSE) != 0;
+
+    run_hold(c, &h->run, &h->job, move);
+    if (asked && run_held(&h->run))
+        signal_add(c, SIG_WORKER, h->job.worker);
+}
+
 /* A final report: whoever still may report counts as running for the rule, whatever the row says.
  */
 static err_t report_final(struct ctx *c, struct held *h, const struct report *in)
@@ -186,11 +197,11 @@ static err_t report_final(struct ctx *c, struct held *h, const struct report *in
         must(false);
     }
     move.from = h->from;
-    run_hold(c, &h->run, &h->job, &move);
+    report_hold(c, h, &move);
     return run_moved(c, &h->run, &h->job, &move, STR_NULL);
 }
 
-/* An operator's pause takes the run from its worker behind the steps of a progress report. */
+/* The pause comes behind the steps of a progress report. */
 static err_t report_held(struct ctx *c, struct held *h)
 {
     struct run_move move = { 0 };
@@ -199,7 +210,7 @@ static err_t report_held(struct ctx *c, struct held *h)
     if (h->verdict == FENCE_REVIVE)
         TRY(run_revive(c, &h->run, &h->job, c->now_ms, &move));
     move = (struct run_move){ .from = h->from };
-    run_hold(c, &h->run, &h->job, &move);
+    report_hold(c, h, &move);
     return run_moved(c, &h->run, &h->job, &move, STR_NULL);
 }
 

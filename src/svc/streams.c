@@ -15,15 +15,20 @@
 static err_t job_look(struct ctx *c, struct stream_job *job)
 {
     struct run run = { 0 };
-    err_t e = store_run_get(c, job->run_id, &run);
+    struct job row = { 0 };
+    bool open = false;
+    err_t e;
 
+    TRY(store_queue_peek(c, job->run_id, &row, &open));
+    job->fate = FATE_OPEN;
+    if (open && row.state == JOB_CLAIMED && row.execution_seq == job->seq)
+        return ERR_OK;
     job->fate = FATE_GONE;
+    e = store_run_get(c, job->run_id, &run);
     if (e == ERR_NOT_FOUND)
         return ERR_OK;
     TRY(e);
-    if (run.status == RUN_RUNNING) {
-        job->fate = FATE_OPEN;
-    } else if (run.status == RUN_CANCELLED) {
+    if (run.status == RUN_CANCELLED) {
         job->fate = FATE_CANCELLED;
         job->reason = run.cancellation_cause.n > 0 ? run.cancellation_cause : S("user");
     } else if (run.status == RUN_PAUSED && run.pause_reason == PAUSE_INJECTION) {

@@ -5,12 +5,12 @@
 #include "svc/workers.h"
 
 enum job_fate {
-    FATE_OPEN,      /* running, as far as its row says */
-    FATE_GONE,      /* ended or waiting */
+    FATE_OPEN,      /* its segment is claimed */
+    FATE_GONE,      /* ended, waiting, or somebody else's */
     FATE_CANCELLED, /* its worker is to be told */
 };
 struct stream_job {
-    int64_t run_id;
+    int64_t run_id, seq;
     enum job_fate fate; /* out */
     str_t reason;       /* out, of a cancel: "user", "cancel-on-event", "pause-for-injection" */
 };
