@@ -184,6 +184,7 @@ static err_t yield_fill(struct ctx *c, const struct pb_step_yielded *in, struct 
         if (in->wait_event->match_value.n > 0)
             r->yield_match_value = json_text(c, in->wait_event->match_value);
         r->yield_until_ms = in->wait_event->timeout;
+        return json_bytes(c, "payload_json", in->wait_event->payload_json, &r->yield_payload);
     } else if (in->invoke_function) {
         r->yield_type = S("invoke_function");
         r->yield_function = in->invoke_function->function_id;

@@ -57,6 +57,7 @@ static err_t yield_in(struct ctx *c, const struct pb_rest_yield *in, struct repo
     out->yield_event = f->event;
     out->yield_match = f->match;
     out->yield_match_value = f->match_value;
+    out->yield_payload = f->payload;
     if (f->timeout.n > 0 && !wait_timeout_parse(f->timeout, &out->yield_timeout_ms))
         return err_set(c, ERR_INVALID,
                        "yield.event_filter.timeout: expected a number and a unit, "

@@ -92,6 +92,7 @@ struct report {
     int64_t yield_timeout_ms; /* of a wait or an invoke; 0: the default */
     str_t yield_event, yield_match;
     str_t yield_match_value; /* JSON or empty */
+    str_t yield_payload;     /* of a wait, for those who look at it: JSON or empty */
     str_t yield_function;
     str_t yield_input; /* JSON or empty */
 };

@@ -191,6 +191,10 @@ static str_t event_input(struct ctx *c, const struct report *in)
         json_key(&w, S("match_value"));
         json_put_raw(&w, in->yield_match_value);
     }
+    if (in->yield_payload.n > 0) {
+        json_key(&w, S("payload"));
+        json_put_raw(&w, in->yield_payload);
+    }
     json_close(&w, '}');
     return b.full ? STR_NULL : buf_str(&b);
 }
