@@ -7,11 +7,13 @@
 #include "api/errors.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "codec/envelope.h"
 
-enum { ENVELOPE_HEAD = 5, FLAG_COMPRESSED = 1, FLAG_END = 2 };
 /* So much may wait in `in` beside one message; the rest stays with the client. */
 #define IN_KEPT ((size_t)256 << 10)
 #define IN_MAX (STREAM_MESSAGE_MAX + ((size_t)1 << 20))
+/* Nothing is handled of a client that leaves so much unread; a message may still be so large. */
+#define OUT_KEPT ((size_t)1 << 20)
 #define OUT_MAX ((size_t)256 << 20)
 #define PIECE_MAX ((size_t)16 << 10)
 /* A stream keeps so much memory when it is idle. */
@@ -53,25 +55,6 @@ bool api_wants_stream(const struct http_req *head, void *arg)
 
 /* ---- what goes out --------------------------------------------------------------------------- */
 
-/* Begins an envelope whose length is filled in by envelope_end. */
-static size_t envelope_begin(struct buf *b, int flags)
-{
-    char head[ENVELOPE_HEAD] = { (char)flags };
-
-    buf_append(b, (str_t){ head, ENVELOPE_HEAD });
-    return b->n;
-}
-
-static void envelope_end(struct buf *b, size_t from)
-{
-    size_t n = b->n - from;
-
-    if (b->full)
-        return;
-    for (size_t i = 1; i < ENVELOPE_HEAD; i++)
-        b->p[from - i] = (char)(n >> (8 * (i - 1)) & 0xff);
-}
-
 void stream_put(struct buf *b, const struct stream_codec *k, const void *msg)
 {
     size_t from = envelope_begin(b, 0);
@@ -86,7 +69,7 @@ void stream_put(struct buf *b, const struct stream_codec *k, const void *msg)
 /* {"error":{"code","message"}}, or {} */
 static void end_put(struct buf *b, err_t e, str_t text)
 {
-    size_t from = envelope_begin(b, FLAG_END);
+    size_t from = envelope_begin(b, ENVELOPE_FLAG_END);
 
     if (e != ERR_OK) {
         buf_append(b, S("{\"error\":"));
@@ -133,8 +116,20 @@ static void stream_pump(struct stream *s, bool all)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* The clock of a call with a deadline. It outlives a stream that ends before, until txn gives it
+ * back. */
+struct stream_timer {
+    struct call call;
+    struct arena arena;
+    struct stream *s;
+};
+
 static void stream_free(struct stream *s)
 {
+    if (s->timer) {
+        s->timer->s = NULL;
+        txn_cancel(s->api->app->txn, &s->timer->call);
+    }
     if (s->prev)
         s->prev->next = s->next;
     else
@@ -203,57 +198,81 @@ void stream_send(struct stream *s, const void *msg)
         stream_pump(s, false);
 }
 
-static void on_req_room(struct http_req *req)
+static err_t timer_run(struct ctx *c)
 {
-    struct stream *s = req->user;
+    (void)c;
+    return ERR_OK;
+}
 
-    s->full = false;
-    s->busy = true;
-    stream_pump(s, false);
-    if (!s->closing && s->on_room && !stream_backed(s))
-        s->on_room(s);
-    s->busy = false;
+static void timer_done(struct call *call)
+{
+    struct stream_timer *t = call->arg;
+    struct stream *s = t->s;
+    err_t e = call->result == ERR_OK ? ERR_DEADLINE : call->result;
+
+    arena_done(&t->arena);
+    mem_free(t);
+    if (!s)
+        return;
+    s->timer = NULL;
+    if (s->closing)
+        return;
+    stream_fail(s, e, e == ERR_DEADLINE ? S("the deadline is over") : err_rpc_code(e));
     stream_settle(s);
+}
+
+static err_t timer_start(struct stream *s, int64_t delay_ms)
+{
+    struct stream_timer *t = mem_zero(sizeof(*t));
+    err_t e;
+
+    arena_init(&t->arena);
+    call_init(&t->call, CALL_READ, timer_run, t, &t->arena);
+    t->call.ctx.clock = clock_system();
+    t->call.ctx.app = s->api->app;
+    t->call.done = timer_done;
+    t->call.loop = s->req->loop;
+    t->s = s;
+    e = txn_submit_after(s->api->app->txn, &t->call, delay_ms);
+    if (e == ERR_OK) {
+        s->timer = t;
+    } else {
+        arena_done(&t->arena);
+        mem_free(t);
+    }
+    return e;
 }
 
 /* ---- what comes in --------------------------------------------------------------------------- */
 
-/* Length of the envelope that is next, with its head; 0: not known yet. */
-static size_t envelope_size(const struct stream *s)
+static str_t in_left(const struct stream *s)
 {
-    const uint8_t *p = (const uint8_t *)s->in.p + s->in_at;
-
-    if (s->in.n - s->in_at < ENVELOPE_HEAD)
-        return 0;
-    return ((size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4]) + ENVELOPE_HEAD;
+    return str_slice(buf_str(&s->in), s->in_at, s->in.n);
 }
 
 /* The next message, if it is complete; closes the stream over a bad one. */
 static bool take(struct stream *s, str_t *out)
 {
-    size_t n = envelope_size(s);
-    int flags;
+    struct envelope e = { 0 };
 
-    if (n == 0)
-        return false;
-    flags = s->in.p[s->in_at];
-    if (flags & FLAG_COMPRESSED) {
+    switch (envelope_read(in_left(s), STREAM_MESSAGE_MAX, &e)) {
+    case ENVELOPE_MESSAGE:
+        *out = e.payload;
+        s->in_at += e.size;
+        return true;
+    case ENVELOPE_COMPRESSED:
         stream_fail(s, ERR_INVALID, S("compressed message without a compression"));
         return false;
-    }
-    if (flags != 0) {
+    case ENVELOPE_UNKNOWN:
         stream_fail(s, ERR_INVALID, S("unknown flags before a message"));
         return false;
-    }
-    if (n - ENVELOPE_HEAD > STREAM_MESSAGE_MAX) {
+    case ENVELOPE_LARGE:
         stream_fail(s, ERR_EXHAUSTED, S("a message may have 4 MiB"));
         return false;
+    case ENVELOPE_PART:
+        break;
     }
-    if (s->in.n - s->in_at < n)
-        return false;
-    *out = str_slice(buf_str(&s->in), s->in_at + ENVELOPE_HEAD, s->in_at + n);
-    s->in_at += n;
-    return true;
+    return false;
 }
 
 /* Counts what the stream holds beyond the usual; false: all together hold too much. */
@@ -271,7 +290,7 @@ static bool in_count(struct stream *s)
 /* Opens the client's window again, unless enough waits already. */
 static void give_back(struct stream *s)
 {
-    size_t left = s->in.n - s->in_at, n = envelope_size(s);
+    size_t left = s->in.n - s->in_at, n = envelope_size(in_left(s));
     bool more = s->closing || left < IN_KEPT || n == 0 || n > left;
 
     if (more && s->owed > 0) {
@@ -280,9 +299,15 @@ static void give_back(struct stream *s)
     }
 }
 
+/* True while the client owes us its reading. One that is gone still gets all its messages done. */
+static bool stuffed(const struct stream *s)
+{
+    return !s->leaving && s->out.n - s->out_at > OUT_KEPT;
+}
+
 static void end_tell(struct stream *s)
 {
-    if (!s->ended || s->end_told || s->held || s->closing)
+    if (!s->ended || s->end_told || s->held || stuffed(s) || s->closing)
         return;
     s->end_told = true;
     if (s->in_at < s->in.n)
@@ -297,7 +322,7 @@ static void stream_step(struct stream *s)
     str_t payload;
 
     s->busy = true;
-    while (!s->held && !s->closing && take(s, &payload)) {
+    while (!s->held && !s->closing && !stuffed(s) && take(s, &payload)) {
         any = true;
         s->on_message(s, payload);
     }
@@ -311,6 +336,21 @@ static void stream_step(struct stream *s)
         stream_fail(s, ERR_EXHAUSTED, S("too many messages wait"));
     end_tell(s);
     s->busy = was_busy;
+}
+
+static void on_req_room(struct http_req *req)
+{
+    struct stream *s = req->user;
+
+    s->full = false;
+    s->busy = true;
+    stream_pump(s, false);
+    if (!s->closing && s->on_room && !stream_backed(s))
+        s->on_room(s);
+    if (!s->closing)
+        stream_step(s);
+    s->busy = false;
+    stream_settle(s);
 }
 
 void stream_hold(struct stream *s, bool held)
@@ -332,6 +372,7 @@ static void on_req_gone(struct http_req *req)
 
     s->busy = true;
     if (!s->closing) { /* what it still said counts */
+        s->leaving = true;
         s->held = false;
         stream_step(s);
     }
@@ -370,6 +411,7 @@ static err_t stream_begin(struct ctx *c, struct stream *s)
 {
     struct api_call *a = s->a;
     str_t encoding = http_header(s->req, S("connect-content-encoding"));
+    int64_t left_ms;
 
     TRY(api_connect_head(c, a));
     s->codec.strict = a->strict;
@@ -380,6 +422,12 @@ static err_t stream_begin(struct ctx *c, struct stream *s)
     if (!a->ep->route->run)
         return err_set(c, ERR_UNIMPLEMENTED, STR_FMT " is not supported by this release",
                        STR_ARG(str_slice(a->ep->rpc->path, 1, a->ep->rpc->path.n)));
+    if (c->deadline_ms == 0)
+        return a->ep->route->run(c, a);
+    left_ms = c->deadline_ms - clock_now(c->clock);
+    if (left_ms <= 0)
+        return err_set(c, ERR_DEADLINE, "the deadline is over");
+    TRY(timer_start(s, left_ms));
     return a->ep->route->run(c, a);
 }
 

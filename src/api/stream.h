@@ -45,8 +45,10 @@ struct stream {
     bool held;      /* no messages, please */
     bool ended;     /* the client's side */
     bool end_told;
+    bool leaving;               /* gone; its last messages are handled */
     bool closing;               /* the end is in `out` */
     bool busy;                  /* inside a callback of the request */
+    struct stream_timer *timer; /* of a call with a deadline */
     struct stream *prev, *next; /* of its loop */
 };
 

@@ -9,7 +9,7 @@
 #include "engine/sm.h"
 #include "svc/update.h"
 
-enum { JOBS_DEFAULT = 10, STEPS_MAX = 500 };
+enum { JOBS_DEFAULT = 10, JOBS_MAX = 1000, STEPS_MAX = 500 };
 /* An answer that carries more than this gives no further job: the rest goes back into the queue. */
 #define POLL_BYTES ((size_t)16 << 20)
 
@@ -56,7 +56,7 @@ err_t api_worker_read(struct ctx *c, const struct pb_worker_register *in, struct
 {
     if (in->function_ids_n == 0)
         return err_set(c, ERR_INVALID, "function_ids: at least one is required");
-    TRY(api_limit(c, "max_concurrent_jobs", in->max_concurrent_jobs, JOBS_DEFAULT, INT32_MAX,
+    TRY(api_limit(c, "max_concurrent_jobs", in->max_concurrent_jobs, JOBS_DEFAULT, JOBS_MAX,
                   &out->max_jobs));
     out->hostname = in->hostname;
     out->functions = json_list(c->arena, in->function_ids, in->function_ids_n);
