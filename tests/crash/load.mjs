@@ -21,8 +21,9 @@ export class Load {
     this.kinds = [];
     this.handlers = {};
     this.lives = [];
-    this.n = { unanswered: 0, refused: 0, claims: 0, acks: 0, progress: 0, workers_killed: 0 };
+    this.n = { unanswered: 0, refused: 0, claims: 0, acks: 0, progress: 0, late: 0, workers_killed: 0 };
     this.downMs = 0; // the longest that the server was away
+    this.awayUntil = 0; // it stood still until then
   }
 
   fault(text) {
@@ -120,10 +121,10 @@ export class Load {
   }
 
   /** One worker slot: when its worker dies, with all its jobs, another one takes its place. */
-  async worker(slot) {
+  async worker(slot, prefix = '') {
     for (let life = 0; this.working; life++) {
       this.lives[slot] = { dead: false };
-      await this.work(`w${slot}-${life}`, this.lives[slot]);
+      await this.work(`${prefix}w${slot}-${life}`, this.lives[slot]);
     }
   }
 
@@ -144,12 +145,22 @@ export class Load {
       if (answer.status === 404) { await this.registerWorker(id); continue; }
       if (answer.status === 204) await pause(5); // the server may still count jobs that we forgot
       for (const assignment of answer.body?.jobs ?? []) {
+        if (polledAt < this.awayUntil && await this.isLate(id, assignment)) continue;
         const job = new Job(this, id, assignment, life, polledAt);
         const done = this.handlers[assignment.function_id](job).finally(() => active.delete(done));
         active.add(done);
       }
     }
     if (!life.dead) await Promise.all(active);
+  }
+
+  /** The server stood still and handed out what another node has handed out again: not to be begun. */
+  async isLate(worker, { job_id, run_id, execution_seq, lease_token }) {
+    if (execution_seq > this.run(run_id).seq) return false;
+    const ack = await this.insist('PUT', `/workers/${worker}/jobs/${job_id}/ack`, { run_id, execution_seq, lease_token });
+    if (ack.status !== 409) this.fault(`${run_id}: a late assignment was acknowledged: ${ack.status}`);
+    this.n.late++;
+    return true;
   }
 
   /** What is handed out may not contradict what was acknowledged. */

@@ -63,7 +63,7 @@ export class Plain {
 
   /** A worker that forgets its job and remembers it when others have had it. */
   async late(job) {
-    await until(`run ${job.id} to be handed out again`, () => job.run.seq > job.seq || !this.load.working);
+    await until(`run ${job.id} to be handed out again`, () => job.run.seq > job.seq || !this.load.working, 60000);
     if (job.run.seq > job.seq && await job.report({ status: 'completed', output: 'late' }))
       this.load.fault(`${job.path}: an old fence was accepted`);
   }
