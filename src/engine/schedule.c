@@ -82,3 +82,13 @@ size_t jobs_oldest_first(struct job *jobs, size_t n, size_t want)
         qsort(jobs, n, sizeof(*jobs), job_older);
     return n < want ? n : want;
 }
+
+bool polls_nap_when_full(const struct worker *w)
+{
+    static const char *const runtimes[] = { "node", "bun", "deno", "js", "go", "python" };
+
+    for (size_t i = 0; i < COUNT_OF(runtimes) && w->transport != 2; i++)
+        if (str_starts(w->runtime, str_from(runtimes[i])))
+            return true;
+    return false;
+}

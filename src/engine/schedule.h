@@ -36,3 +36,7 @@ int64_t lease_renewed(int64_t now_ms, int64_t lease_until, int64_t lease_ms);
 /* Puts the oldest `want` of n ready jobs first, by ready_at and run id; returns how many there are.
  */
 size_t jobs_oldest_first(struct job *jobs, size_t n, size_t want);
+
+/* Does this worker sleep for a while when all its slots are taken, and start nothing meanwhile? The
+ * published clients that poll do. */
+bool polls_nap_when_full(const struct worker *w);

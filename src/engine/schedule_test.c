@@ -174,6 +174,25 @@ static void the_oldest_jobs_come_first(void **state)
     assert_int_equal(jobs_oldest_first(NULL, 0, 9), 0);
 }
 
+static void published_clients_that_poll_nap_when_full(void **state)
+{
+    static const char *const nap[] = { "node-v22.3.0", "bun-1.1", "go", "python-3.12" };
+    struct worker w = { .transport = 1 };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(nap); i++) {
+        w.runtime = str_from(nap[i]);
+        w.transport = 1;
+        assert_true(polls_nap_when_full(&w));
+        w.transport = 2; /* on a stream nobody polls */
+        assert_false(polls_nap_when_full(&w));
+    }
+    w = (struct worker){ .transport = 1, .runtime = S("c17") };
+    assert_false(polls_nap_when_full(&w));
+    w.runtime = S("");
+    assert_false(polls_nap_when_full(&w));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +206,7 @@ int main(void)
         cmocka_unit_test(the_job_tells_the_status_of_its_run),
         cmocka_unit_test(leases_are_renewed_seldom_and_never_shortened),
         cmocka_unit_test(the_oldest_jobs_come_first),
+        cmocka_unit_test(published_clients_that_poll_nap_when_full),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

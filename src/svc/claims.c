@@ -22,6 +22,8 @@
 #include "txn/txn.h"
 
 #define CLAIMS_PER_POLL 256
+#define NAP_MS 1000 /* of a published client whose slots are full */
+#define HEARD_MS 3  /* an answer has arrived */
 
 /* What a poll may take, and from where. */
 struct poll {
@@ -30,7 +32,9 @@ struct poll {
     size_t fns_n;
     bool *sticky; /* of fns: has actors, which may be bound to this worker */
     bool bound;   /* any is */
+    int64_t free; /* slots, as we count them */
     int64_t room;
+    bool rested;       /* a job of the worker was waited for, in vain */
     struct job *ready; /* oldest first */
     size_t ready_n, chosen;
 };
@@ -67,9 +71,8 @@ static err_t poll_room(struct ctx *c, struct poll *p, int64_t available)
     int64_t held = 0;
 
     TRY(store_queue_held_count(c, p->worker.key, p->worker.max_jobs, &held));
-    p->room = p->worker.max_jobs - held;
-    if (available < p->room)
-        p->room = available;
+    p->free = p->worker.max_jobs - held;
+    p->room = available < p->free ? available : p->free;
     if (p->room > CLAIMS_PER_POLL)
         p->room = CLAIMS_PER_POLL;
     return ERR_OK;
@@ -117,6 +120,39 @@ static err_t poll_gather(struct ctx *c, struct poll *p, int64_t limit)
     return ERR_OK;
 }
 
+/* It may have been woken for a run that it does not take: another worker may have room for it. */
+static err_t poll_pass_on(struct ctx *c, struct poll *p)
+{
+    TRY(poll_gather(c, p, 1));
+    for (size_t i = 0; i < p->ready_n; i++)
+        flow_signal(c, &p->ready[i]);
+    p->chosen = p->ready_n = 0;
+    return ERR_OK;
+}
+
+/* A client that sleeps once it is full starts nothing in that time, however many jobs end. So its
+ * last slot stays free as long as another job may end soon: the poll waits for that, but not longer
+ * than the sleep would be. And when one has ended the client hears of that before it gets the next
+ * job, or it would still count itself full. */
+static err_t poll_keep_slot(struct ctx *c, struct poll *p, int64_t deadline_ms)
+{
+    int64_t until = deadline_ms - app_of(c)->poll_hold_ms + NAP_MS;
+
+    if (p->worker.max_jobs < 2 || p->room <= 0 || !polls_nap_when_full(&p->worker))
+        return ERR_OK;
+    if (p->room > 1) {
+        p->room--;
+        return ERR_OK;
+    }
+    until = until < deadline_ms ? until : deadline_ms;
+    p->rested = c->call->timed_out || c->now_ms >= until;
+    if (p->rested)
+        return ERR_OK;
+    TRY(poll_pass_on(c, p));
+    return p->free > 1 ? txn_park(c, SIG_WORKER_ROOM, NULL, 0, c->now_ms + HEARD_MS)
+                       : txn_park(c, SIG_WORKER_ROOM, &p->worker.key, 1, until);
+}
+
 static err_t claim_one(struct ctx *c, const struct worker *w, const struct job *ready,
                        struct claim *out)
 {
@@ -154,7 +190,7 @@ static err_t poll_claim(struct ctx *c, struct poll *p, struct claim **out, size_
 /* Nothing to take. */
 static err_t poll_wait(struct ctx *c, const struct poll *p, int64_t deadline_ms, size_t *n)
 {
-    if (c->now_ms >= deadline_ms || c->call->timed_out) {
+    if (c->now_ms >= deadline_ms || (c->call->timed_out && !p->rested)) {
         *n = 0;
         return ERR_OK;
     }
@@ -173,10 +209,9 @@ err_t svc_worker_claim(struct ctx *c, str_t worker_id, int64_t available, int64_
         TRY(store_worker_seen(c, p.worker.key, c->now_ms));
     TRY(poll_functions(c, &p));
     TRY(poll_room(c, &p, available));
+    TRY(poll_keep_slot(c, &p, deadline_ms));
     if (p.room <= 0) {
-        /* it may have been woken for a run that another worker has room for */
-        TRY(poll_gather(c, &p, 1));
-        p.chosen = 0;
+        TRY(poll_pass_on(c, &p));
     } else {
         TRY(poll_gather(c, &p, p.room));
         if (p.ready_n == 0)
@@ -212,7 +247,7 @@ static err_t assignment_steps(struct ctx *c, struct assignment *a)
 {
     struct step *steps = NULL;
     struct worker w = { 0 };
-    bool known = false, told = a->claim.run.mode == MODE_PUSH;
+    bool known = false, told = a->claim.run.worker.n == 0; /* an endpoint */
     size_t n = 0;
 
     if (a->step_base == 0)
