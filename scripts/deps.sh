@@ -6,7 +6,7 @@ set -eu
 build="gcc make pkg-config ccache mold libc6-dev libuv1-dev libnghttp2-dev libsqlite3-dev libpq-dev libssl-dev
 libyaml-dev libcurl4-openssl-dev libglib2.0-0 tzdata node-llhttp"
 test="$build libcmocka-dev postgresql curl jq procps clang libclang-rt-14-dev clang-format clang-tidy
-cppcheck sqlite3"
+cppcheck sqlite3 protobuf-compiler libprotobuf-dev"
 
 case "${1:-build}" in
 build) want=$build ;;
@@ -31,9 +31,12 @@ for p in $want; do
     dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q "install ok installed" ||
         missing="$missing $p"
 done
-# Node.js: the distribution's or any other that is on the path will do.
+# Node.js and npm: the distribution's or any other that is on the path will do.
 if [ "${1:-build}" = test ] && ! command -v node >/dev/null 2>&1; then
     missing="$missing nodejs"
+fi
+if [ "${1:-build}" = test ] && ! command -v npm >/dev/null 2>&1; then
+    missing="$missing npm"
 fi
 [ -n "$missing" ] || exit 0
 

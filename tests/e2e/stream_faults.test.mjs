@@ -126,7 +126,7 @@ test('a worker that lost its job has room for the next one', async () => {
 
 test('Connect-Timeout-Ms ends a stream with deadline_exceeded, its jobs stay', async () => {
   await s.register('sf-time', 'sf.time');
-  const w = await connect(s, 'w-sf-time', ['sf-time'], {}, { headers: { 'connect-timeout-ms': '1500' } });
+  const w = await connect(s, 'w-sf-time', ['sf-time'], {}, { headers: { 'connect-timeout-ms': '4000' } });
   const run = await emit('sf.time');
   const job = await w.next('job');
   w.send({ jobAck: fence(job) });
