@@ -378,21 +378,26 @@ static void conn_fail(struct conn *conn, int status, const char *detail)
 
 /* ---- reading ---- */
 
+/* The handler has the request and owes a reply or its end. */
+static bool conn_owed(const struct conn *conn, const struct request *r)
+{
+    return conn->r == r && (conn->state == CONN_BUSY || conn->state == CONN_STREAM);
+}
+
 static void conn_dispatch(struct conn *conn)
 {
     struct request *r = conn->r;
     str_t body = h1_body(r->h1);
 
     conn_set(conn, CONN_BUSY, 0);
-    if (!r->req.streaming) {
+    r->req.half_closed = conn->eof;
+    if (!r->req.streaming)
         r->req.body = body;
-        request_dispatch(r);
-        return;
-    }
     request_dispatch(r);
-    if (conn->r == r && (conn->state == CONN_BUSY || conn->state == CONN_STREAM) &&
-        r->req.on_data != NULL)
+    if (conn_owed(conn, r) && r->req.streaming && r->req.on_data != NULL)
         r->req.on_data(&r->req, body, true);
+    if (conn_owed(conn, r) && r->req.half_closed) /* before it was handled: say so now */
+        request_notify(r);
 }
 
 /* The body may be read now: says so to a client that asked. The 25 bytes are dropped when the

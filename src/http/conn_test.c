@@ -147,6 +147,26 @@ static void half_close_while_handling_is_told(void **state)
     fixture_wait(f, &f->undelivered, 1);
 }
 
+/* Those behind it begin when it is known already; nobody would tell them later. */
+static void half_close_is_told_to_pipelined_requests(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_start(f);
+    int fd = dial(f);
+    put(fd, S("GET /hold" HEAD_A "\r\nGET /hold" HEAD_A "\r\n"));
+    fixture_wait(f, &f->held_n, 1);
+    shutdown(fd, SHUT_WR);
+    fixture_wait(f, &f->half_closed, 1);
+    fixture_release(f);
+    expect_reply(fd, 200, "released");
+    fixture_wait(f, &f->half_closed, 2);
+    fixture_release(f);
+    expect_reply(fd, 200, "released");
+    expect_end(fd);
+    fixture_wait(f, &f->undelivered, 2);
+}
+
 static void abort_while_handling_is_told(void **state)
 {
     struct fixture *f = *state;
@@ -489,6 +509,7 @@ int main(void)
         SERVER_TEST(idle_connection_is_closed_quietly),
         SERVER_TEST(half_closed_client_gets_its_reply),
         SERVER_TEST(half_close_while_handling_is_told),
+        SERVER_TEST(half_close_is_told_to_pipelined_requests),
         SERVER_TEST(abort_while_handling_is_told),
         SERVER_TEST(reply_may_come_from_on_gone),
         SERVER_TEST(abort_in_a_body_leaves_nothing),
