@@ -149,8 +149,8 @@ static err_t poll_keep_slot(struct ctx *c, struct poll *p, int64_t deadline_ms)
     if (p->rested)
         return ERR_OK;
     TRY(poll_pass_on(c, p));
-    return p->free > 1 ? txn_park(c, SIG_WORKER_ROOM, NULL, 0, c->now_ms + HEARD_MS)
-                       : txn_park(c, SIG_WORKER_ROOM, &p->worker.key, 1, until);
+    return p->free > 1 ? txn_park(c, SIG_SLOT_FREE, NULL, 0, c->now_ms + HEARD_MS)
+                       : txn_park(c, SIG_SLOT_FREE, &p->worker.key, 1, until);
 }
 
 static err_t claim_one(struct ctx *c, const struct worker *w, const struct job *ready,

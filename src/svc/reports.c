@@ -179,7 +179,7 @@ static err_t report_final(struct ctx *c, struct held *h, const struct report *in
 {
     struct run_move move = { 0 };
 
-    signal_add(c, SIG_WORKER_ROOM, h->job.worker);
+    signal_add(c, SIG_SLOT_FREE, h->job.worker);
     if (in->kind != REPORT_COMPLETED)
         TRY(job_hold_run(c, h));
     if (h->verdict == FENCE_REVIVE)

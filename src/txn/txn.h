@@ -29,7 +29,7 @@ enum sig {
     SIG_TIMER,     /* key 0: an earlier timer was set; wakes all */
     SIG_REGISTRY,  /* key: environment; functions changed */
     SIG_WORKER,    /* key: worker key; it lost a job or another stream is it now; wakes all */
-    SIG_WORKER_ROOM, /* key: worker key; a job of it came to its end; wakes all */
+    SIG_SLOT_FREE, /* key: worker key; one of its jobs came to an end; wakes all */
     SIG_ACCESS,    /* key 0: keys, roles or environments changed */
     SIG_COUNT
 };
