@@ -21,6 +21,8 @@
 #define KIND_NAMES 710202603
 #define SLOTS 1024
 #define SLOT_TEXT_MAX 8
+#define NAME_TRIES 20
+#define NAME_AGAIN_MS 50
 #define TICK_MS 1000    /* looks whether there are others, tries again to reach the database */
 #define UNTOLD_MAX 4096 /* more are forgotten */
 
@@ -40,6 +42,13 @@ struct peers {
     struct signal_list untold;
     bool alone, stop;
 };
+
+static void nap(const struct peers *p, int ms)
+{
+    struct pollfd fd = { p->wake_fd, POLLIN, 0 };
+
+    (void)poll(&fd, 1, ms);
+}
 
 /* ---- the line -------------------------------------------------------------------------------- */
 
@@ -68,13 +77,25 @@ static err_t slot_find(struct peers *p)
     return ERR_OK;
 }
 
-/* What is held in the name of a server is taken back when it starts, so only one may have it. */
+static err_t name_own(struct peers *p, bool *mine)
+{
+    int32_t hash = (int32_t)(str_hash(p->t->o.name) >> 33);
+
+    return db_line_own(&p->c, p->line, KIND_NAMES, hash, mine);
+}
+
+/* What is held in the name of a server is taken back when it starts, so only one may have it. That
+ * of a process that was killed just now is free a moment later. */
 static err_t name_find(struct peers *p)
 {
     struct txn_opts *o = &p->t->o;
     bool mine = false;
 
-    TRY(db_line_own(&p->c, p->line, KIND_NAMES, (int32_t)(str_hash(o->name) >> 33), &mine));
+    TRY(name_own(p, &mine));
+    for (int tries = 0; !mine && tries < NAME_TRIES; tries++) {
+        nap(p, NAME_AGAIN_MS);
+        TRY(name_own(p, &mine));
+    }
     if (mine)
         return ERR_OK;
     buf_init(&p->name, o->name.n + SLOT_TEXT_MAX);
@@ -84,14 +105,16 @@ static err_t name_find(struct peers *p)
     return ERR_OK;
 }
 
-/* Our slots again. The old session may not be over for the server; then the next tick tries. */
-static err_t slot_again(struct peers *p, struct db_line *l)
+/* What was ours. The old session may not be over for the server; then the next tick tries. */
+static err_t own_again(struct peers *p)
 {
-    bool mine = false;
+    const struct txn_opts *o = &p->t->o;
+    bool slot = false, name = false;
 
-    TRY(db_line_own(&p->c, l, KIND_SLOTS, (int32_t)(p->t->o.slot / p->t->o.threads), &mine));
-    return mine ? ERR_OK
-                : err_set(&p->c, ERR_UNAVAILABLE, "another session has the id slot of this server");
+    TRY(db_line_own(&p->c, p->line, KIND_SLOTS, (int32_t)(o->slot / o->threads), &slot));
+    TRY(name_own(p, &name));
+    return slot && name ? ERR_OK
+                        : err_set(&p->c, ERR_UNAVAILABLE, "another session has its slot or name");
 }
 
 static void line_lost(struct peers *p, err_t e)
@@ -109,7 +132,7 @@ static void line_again(struct peers *p)
     err_t e = line_open(p, &p->line);
 
     if (e == ERR_OK)
-        e = slot_again(p, p->line);
+        e = own_again(p);
     if (e != ERR_OK) {
         line_lost(p, e);
         return;
@@ -226,13 +249,6 @@ static err_t turn(struct peers *p, const struct signal_list *untold)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-static void nap(struct peers *p)
-{
-    struct pollfd fd = { p->wake_fd, POLLIN, 0 };
-
-    (void)poll(&fd, 1, TICK_MS);
-}
-
 static void wake_seen(struct peers *p)
 {
     uint64_t n;
@@ -259,7 +275,7 @@ static void *peers_main(void *arg)
         if (e != ERR_OK)
             line_lost(p, e);
         if (p->line == NULL)
-            nap(p);
+            nap(p, TICK_MS);
     }
     mem_free(untold.items);
     return NULL;
