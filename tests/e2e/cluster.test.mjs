@@ -448,16 +448,17 @@ test('234 236 what a killed node had sent is sent by another after the stale thr
   await node.exited;
   await until('its requests to be lost', () => first.some((x) => x.lost));
   for (const call of first) if (!call.lost) call.answer(done('first')); // another node had it
+  let lost = 0;
   for (const run of runs) {
-    const own = e.calls.filter((x) => x.body.run_id === run);
     const { output } = await a.untilRun(run, 'completed');
-    assert.equal(output, own[0].lost ? 'second' : 'first');
+    const own = e.calls.filter((x) => x.body.run_id === run);
+    assert.equal(own.length, output === 'second' ? 2 : 1, 'a lost one is sent once more');
+    if (output === 'first') continue;
+    lost++;
+    assert.ok(own[1].at - own[0].at >= STALE - 200, 'not before the threshold');
   }
-  const lost = first.filter((x) => x.lost).length, again = e.calls.slice(8);
   t.diagnostic(`${lost} of 8 requests were lost with their node`);
-  assert.equal(again.length, lost, 'each lost one was sent once more');
-  for (const x of again)
-    assert.ok(x.at - e.calls.find((y) => y.body.run_id === x.body.run_id).at >= STALE - 200, 'not before the threshold');
+  assert.ok(lost > 0, 'it had sent none: the test is void');
   e.recorder.check();
 });
 
