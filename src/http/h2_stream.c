@@ -329,6 +329,8 @@ static void stream_dispatch(struct h2_stream *s)
     r->req.body = (str_t){ s->body, s->body_n };
     s->h2->owed_n++;
     request_dispatch(r);
+    if (r->dispatched && r->req.half_closed) /* before it was handled: say so now */
+        request_notify(r);
 }
 
 /* True while what comes of the body is wanted. */

@@ -320,6 +320,31 @@ static void half_closed_client_gets_its_replies(void **state)
     fixture_wait_connections(&w->f, 0);
 }
 
+/* It waited for room for its body when the client shut its side. */
+static void half_close_is_told_to_whom_is_handled_later(void **state)
+{
+    static char body[80];
+    struct world *w = *state;
+    struct client *c = &w->c;
+
+    memset(body, 'x', sizeof(body));
+    w->f.opts.limits.bodies_bytes_max = 100;
+    world_open(w, 0, false);
+    size_t first = client_post(c, "/hold", (str_t){ body, sizeof(body) });
+    client_wait_for(c, &w->f, &w->f.held_n, 1);
+    size_t second = client_post(c, "/hold", (str_t){ body, sizeof(body) });
+    client_flush(c);
+    shutdown(c->fd, SHUT_WR);
+    fixture_wait(&w->f, &w->f.half_closed, 1);
+    fixture_release(&w->f);
+    expect_answer(c, first, 200, "released");
+    fixture_wait(&w->f, &w->f.half_closed, 2);
+    fixture_release(&w->f);
+    expect_answer(c, second, 200, "released");
+    client_wait_end(c);
+    fixture_wait(&w->f, &w->f.undelivered, 2);
+}
+
 /* First a notice, under which requests are still served, then the end. */
 static void drain_finishes_what_is_open(void **state)
 {
@@ -403,6 +428,7 @@ int main(void)
         WORLD_TEST(reset_while_handling_is_told),
         WORLD_TEST(lost_connection_tells_all_its_requests),
         WORLD_TEST(half_closed_client_gets_its_replies),
+        WORLD_TEST(half_close_is_told_to_whom_is_handled_later),
         WORLD_TEST(drain_finishes_what_is_open),
         WORLD_TEST(stop_ends_open_streams),
         WORLD_TEST(clients_goaway_ends_the_connection),
