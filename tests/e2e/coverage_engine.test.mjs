@@ -299,6 +299,55 @@ test('F11 AuditService: GetAuditTrail answers; GetAuthAuditTrail says that it is
   assert.match(auth.body.message, /GetAuthAuditTrail.*not supported by this release/);
 });
 
+// ---- the edges of other areas -------------------------------------------------------------------
+
+test('49 50 71 137 170 225 streams, topics, secrets and subscriptions: what is there, and what says that it is not', async () => {
+  const later = (answer, what) => {
+    assert.deepEqual([answer.status, answer.body.code], [501, 'unimplemented'], what);
+    assert.match(answer.body.message, /not supported by this release/, what);
+  };
+  const f = await actor();
+  const run = await f.emit();
+  const header = { 'x-ironflow-run-id': run };
+  const append = { entity_id: 'order-1', entity_type: 'order', event_name: `${f.id}.go`, data: {} };
+  const publish = { topic: `${f.id}.go`, data: {} };
+  const events = async () => ok(await s.rest('GET', `/events?name=${f.id}.go`)).count;
+  later(await s.rest('POST', '/streams/order-1/events', append, header), '49 by REST');
+  later(await s.rpc('EntityStreamService/AppendEvent', append, header), '49 by RPC');
+  later(await s.rpc('PubSubService/Publish', publish, header), '50');
+  for (const rpc of ['CreateConsumerGroup', 'ListTopics']) later(await s.rpc(`PubSubService/${rpc}`), `225 ${rpc}`);
+  const ws = await fetch(`${s.url}/ws`, { headers: s.headers() }); // streams of subscriptions: stream.test.mjs
+  later({ status: ws.status, body: await ws.json() }, '225 by WebSocket');
+  assert.equal(await events(), 1, 'nothing was stored');
+  assert.equal(ok(await s.rest('GET', `/runs?function_id=${f.id}`)).total_count, 1, 'nothing was started');
+  assert.deepEqual(ok(await s.rest('GET', `/runs/${run}/streams`)), { entity_ids: [] }, '170: it touched none');
+
+  for (const extra of [{}, { endpointUrl: 'http://127.0.0.1:1/x' }]) { // 71 pull, 137 push
+    const answer = await s.rpc('RegisterFunction', { id: `${f.id}-secret`, secrets: ['TOKEN'], ...extra });
+    later(answer, 'a declared secret');
+    assert.match(answer.body.message, /^secrets: /);
+  }
+  later(await s.rest('POST', '/secrets', { name: 'TOKEN', value: 'x' }), 'secrets');
+  const job = await f.take();
+  assert.deepEqual([job.secrets ?? {}, job.context?.secrets ?? {}], [{}, {}], '71: nothing is declared, nothing comes');
+});
+
+test('18 56 the mode follows the endpoint; attempts are numbers from the beginning', async () => {
+  const mode = async (extra) => {
+    const id = `ce-${n++}`;
+    ok(await s.rpc('RegisterFunction', { id, triggers: [{ event: `${id}.go` }], ...extra }));
+    return ok(await s.rest('GET', `/functions?name=${id}`)).functions[0];
+  };
+  assert.match((await mode({ endpointUrl: 'http://127.0.0.1:1/x' })).preferred_mode, /push/i);
+  const pull = await mode({ retry: { maxAttempts: 7 } });
+  assert.match(pull.preferred_mode, /pull/i);
+  const run = ok(await s.rest('POST', '/events', { name: `${pull.id}.go`, data: {} })).run_ids[0];
+  const plain = ok(await s.rpc('GetRun', { id: run }));
+  assert.deepEqual([plain.attempt, plain.maxAttempts], [1, 7]);
+  const strict = ok(await s.rpc('GetRun', { id: run }, { 'connect-protocol-version': '1' }));
+  assert.deepEqual([strict.attempt, strict.maxAttempts], [1, 7]);
+});
+
 // ---- rules --------------------------------------------------------------------------------------
 
 test('G5 cancel and resume: the cause is user, the cancel events of the run go, one topic each', async () => {

@@ -182,6 +182,14 @@ export class Server {
     return new Worker(this, id);
   }
 
+  /** A query on the server's database, beside the server; resolves with its first column as text. */
+  async sql(text) {
+    const done = this.pg ? await run('psql', [this.pg, '-Atqv', 'ON_ERROR_STOP=1', '-c', text])
+      : await run('sqlite3', ['-bail', '-cmd', '.timeout 10000', join(this.dir, 'ironflow.db'), text]);
+    if (done.code !== 0) throw new Error(`sql: ${done.stderr}`);
+    return done.stdout.trim();
+  }
+
   getRun(id) {
     return this.rest('GET', `/runs/${id}`).then((r) => r.body);
   }

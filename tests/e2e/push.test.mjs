@@ -270,6 +270,41 @@ test('F135 a failed child is told as a step', async () => {
   assert.match(run.output[1].child_run_id, /^run_/);
 });
 
+test('H161 every failure of a child reaches a push parent, which may catch it or fail', async () => {
+  const child = await endpoint(() => ({ status: 'failed', steps: [], error: { message: 'no paper', code: 'EMPTY', retryable: false } }));
+  const silent = await endpoint(() => undefined);
+  const broken = await pushed(child.url), late = await pushed(silent.url, { retry: { maxAttempts: 1 } });
+  const e = await endpoint((body) => {
+    const { target, timeout, catches } = body.event.data, stepId = `${body.run_id}:${target}:0`;
+    const known = body.steps.find((x) => x.id === stepId);
+    if (!known) return { status: 'yielded', steps: [], yield: { step_id: stepId, type: 'invoke_function', function_id: target, input: {}, ...timeout } };
+    if (!catches) return { status: 'failed', steps: [], error: { message: JSON.parse(known.error).message, code: 'INVOKE', retryable: false } };
+    return done({ status: known.status, error: JSON.parse(known.error), output: known.output ?? null });
+  });
+  const f = await pushed(e.url);
+  const caught = async (data, during = () => {}) => {
+    const id = await f.emit({ ...data, catches: true });
+    await during(id);
+    const { output } = await s.untilRun(id, 'completed');
+    assert.deepEqual([output.error.retryable, output.error.function_id, output.output], [false, data.target, null]);
+    return output;
+  };
+  const failed = await caught({ target: broken.id });
+  assert.deepEqual([failed.status, failed.error.message], ['failed', 'no paper']);
+  assert.match(failed.error.child_run_id, /^run_/);
+  const timedOut = await caught({ target: late.id, timeout: { invoke_timeout_ms: 100 } });
+  assert.equal(timedOut.status, 'timed_out');
+  const unknown = await caught({ target: 'nobody-here' });
+  assert.deepEqual([unknown.status, unknown.error.message], ['failed', 'function not found']);
+  const cancelled = await caught({ target: late.id }, async (id) => {
+    const row = await until('the child', async () => (await s.rest('GET', `/runs/${id}/steps`)).body.steps.find((x) => x.child_run_id));
+    await s.rest('POST', `/runs/${row.child_run_id}/cancel`);
+  });
+  assert.equal(cancelled.status, 'failed');
+  const run = await s.untilRun(await f.emit({ target: broken.id, catches: false }), 'failed');
+  assert.deepEqual([run.error.code, run.error.message, run.attempt], ['INVOKE', 'no paper', 1]);
+});
+
 test('F136 a cancelled run is not pushed again, and its outcome is dropped', async () => {
   let release;
   const gate = new Promise((resolve) => (release = resolve));

@@ -267,6 +267,23 @@ test('H157 a timeout fails the run, marks the step, and calls nobody', async () 
   assert.equal((await s.getRun(run)).status, 'failed');
 });
 
+/** When the run's timer is due, as far behind a report that came between these two times. */
+async function timerOf(run, before, after) {
+  const key = [...run.slice('run_'.length)].reduce((n, ch) => n * 32n + BigInt('0123456789abcdefghjkmnpqrstvwxyz'.indexOf(ch)), 0n);
+  const due = Number(await s.sql(`SELECT due FROM timers WHERE run_id = ${key}`));
+  return [due - after, due - before];
+}
+
+test('H158 the default of a wait is seven days', async () => {
+  const f = await setup();
+  const before = Date.now();
+  const { run } = await f.wait({}, {});
+  const [least, most] = await timerOf(run, before, Date.now());
+  const days = 7 * 24 * 3600 * 1000;
+  assert.ok(least <= days && days <= most, `${least} ${most}`);
+  await s.rest('POST', `/runs/${run}/cancel`);
+});
+
 test('a repeated yield is 200 and keeps the wait; a completed one goes on at once', async () => {
   const f = await setup();
   const { run, job } = await f.wait({}, { timeout: '1h' });
@@ -426,12 +443,14 @@ test('H162 a child that takes too long: timed_out, the parent goes on, the child
   await parent.complete(next, null);
 });
 
-test('H162 the default is 30 s', async () => {
-  const { run } = await family(GO);
-  const rpc = await s.rpc('GetRunSteps', { runId: run });
-  assert.equal(rpc.body.steps[0].stepType, 'STEP_TYPE_INVOKE_FUNCTION');
-  const timers = (await s.getRun(run)).status;
-  assert.equal(timers, 'paused');
+test('H162 the default of an invoke is 30 s', async () => {
+  const before = Date.now();
+  const { run, childRun } = await family(GO);
+  const after = Date.now();
+  const [least, most] = await timerOf(run, before, after);
+  assert.ok(least <= 30000 && 30000 <= most, `${least} ${most}`);
+  assert.equal((await s.getRun(run)).status, 'paused');
+  await s.rest('POST', `/runs/${childRun}/cancel`);
 });
 
 test('an unknown function fails the step and makes no child', async () => {
@@ -508,7 +527,7 @@ test('H151 H167 H168 H169 branches: sleeps park one after the other, null is rem
   assert.equal((await s.getRun(run)).status, 'completed');
 });
 
-test('H165 H166 compensation steps are stored in the order of the report', async () => {
+test('H165 compensation steps are stored in the order of the report', async () => {
   const f = await setup();
   const run = await f.emit({});
   const job = await f.take();
@@ -519,6 +538,20 @@ test('H165 H166 compensation steps are stored in the order of the report', async
   const rows = await steps(run);
   assert.deepEqual(rows.map((x) => [x.name, x.step_type, x.compensation_for ?? '']), [
     ['a', 'invoke', ''], ['b', 'invoke', ''], ['compensate:b', 'compensate', 'b'], ['compensate:a', 'compensate', 'a']]);
+});
+
+test('H166 a run whose retries are exhausted has no compensation steps', async () => {
+  const f = await setup({ retry: { maxAttempts: 2, initialDelayMs: 1 } });
+  const run = await f.emit({});
+  for (let attempt = 1; attempt <= 2; attempt++) {
+    const job = await f.take();
+    assert.equal(job.attempt, attempt);
+    const steps_ = attempt === 1 ? [step(job, 'book', 1)] : [];
+    await f.w.update(job, { status: 'failed', error: { message: 'busy', retryable: true }, steps: steps_, step_offset: attempt - 1 });
+  }
+  assert.equal((await s.untilRun(run, 'failed')).attempt, 2);
+  assert.deepEqual((await steps(run)).map((x) => [x.name, x.step_type]), [['book', 'invoke']]);
+  assert.equal((await f.w.poll()).status, 204, 'nobody is asked to undo');
 });
 
 /* ---- cancelOn ---- */
@@ -564,6 +597,23 @@ test('I190 the event that starts a run does not cancel it, but the one before', 
   const second = await f.emit({ k: 1 });
   assert.equal((await s.getRun(first)).status, 'cancelled');
   assert.equal((await s.getRun(second)).status, 'pending');
+});
+
+test('I191 a run that ended by any way leaves no rows of cancelOn', async () => {
+  const f = await setup({ cancelOn: [{ event: 'i191.stop', match: 'k' }], retry: { maxAttempts: 1 } });
+  const left = async () => Number(await s.sql("SELECT count(*) FROM waits WHERE event = 'i191.stop'"));
+  const runs = [];
+  for (let k = 0; k < 5; k++) runs.push(await f.emit({ k }));
+  assert.equal(await left(), 5);
+  await f.complete(await f.take(), 1);
+  await f.w.update(await f.take(), { status: 'failed', error: { message: 'x', retryable: false } });
+  await s.rest('POST', `/runs/${runs[2]}/cancel`);
+  await emit('i191.stop', { k: 3 });
+  assert.equal(await left(), 1);
+  const job = await f.take();
+  await f.w.update(job, yieldWait(job, { event: `${f.id}.ok`, timeout: '50ms' }));
+  await s.untilRun(runs[4], 'failed');
+  assert.equal(await left(), 0);
 });
 
 test('a bad cancelOn is refused', async () => {
