@@ -289,7 +289,7 @@ static void run_batch(struct batch *b)
 
 bool batch_turn(struct worker *w)
 {
-    struct batch b = { .w = w, .t = w->t, .out.all_inline = w->t->mode == MODE_SINGLE };
+    struct batch b = { .w = w, .t = w->t };
     struct call *call;
 
     refill(&b);

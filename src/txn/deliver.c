@@ -13,7 +13,7 @@ void deliver_add(struct deliver *d, struct call *call)
 {
     size_t i = 0;
 
-    if (d->all_inline || call->loop == NULL) {
+    if (call->loop == NULL) {
         list_push(&d->inline_calls, call);
         return;
     }

@@ -42,7 +42,7 @@ static err_t exec_once(struct worker *w, struct call *call)
 static void exec_settle(struct worker *w, struct call *call, err_t e)
 {
     struct txn *t = w->t;
-    struct deliver d = { .all_inline = t->mode == MODE_SINGLE };
+    struct deliver d = { 0 };
     /* After a lost connection the write may be durable: a wake-up for nothing is the lesser evil.
      */
     bool raise = is_good(e) || e == ERR_UNCERTAIN;
@@ -82,7 +82,7 @@ static void exec_turn(struct worker *w, struct call *call)
 bool exec_next(struct worker *w)
 {
     struct txn *t = w->t;
-    struct deliver d = { .all_inline = t->mode == MODE_SINGLE };
+    struct deliver d = { 0 };
     struct call *call;
 
     mutex_lock(&t->lock);

@@ -5,7 +5,7 @@
 void read_turn(struct worker *w, struct call *call)
 {
     struct txn *t = w->t;
-    struct deliver d = { .all_inline = t->mode == MODE_SINGLE };
+    struct deliver d = { 0 };
     err_t e = ERR_RETRY;
 
     must(call->kind == CALL_READ && call->state == CALL_RUNNING);
@@ -31,7 +31,7 @@ void read_turn(struct worker *w, struct call *call)
 bool read_next(struct worker *w)
 {
     struct txn *t = w->t;
-    struct deliver d = { .all_inline = t->mode == MODE_SINGLE };
+    struct deliver d = { 0 };
     struct call *call;
 
     mutex_lock(&t->lock);

@@ -1,5 +1,5 @@
-/* threads = 0: nothing happens but inside txn_step, on the caller's thread, and done is called
- * there. The simulator and the tests own time and order this way. */
+/* threads = 0: nothing happens but inside txn_step, on the caller's thread; a call without loop is
+ * done there. The simulator and the tests own time and order this way. */
 #include "txn/txn_priv.h"
 
 /* What waits now, one by one; what is queued meanwhile waits for the next step. */

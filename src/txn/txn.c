@@ -110,7 +110,7 @@ err_t txn_new(struct ctx *c, const struct txn_opts *o, struct txn **out)
 
 static void end_parked(struct txn *t)
 {
-    struct deliver d = { .all_inline = t->mode == MODE_SINGLE };
+    struct deliver d = { 0 };
     struct call *call;
 
     mutex_lock(&t->lock);
@@ -230,7 +230,7 @@ err_t txn_submit(struct txn *t, struct call *call)
 
 err_t txn_submit_after(struct txn *t, struct call *call, int64_t delay_ms)
 {
-    struct deliver d = { .all_inline = t->mode == MODE_SINGLE };
+    struct deliver d = { 0 };
     const char *why;
 
     must(call->state == CALL_IDLE && call->run != NULL && call->done != NULL && delay_ms > 0);
@@ -250,7 +250,7 @@ err_t txn_submit_after(struct txn *t, struct call *call, int64_t delay_ms)
 
 void txn_cancel(struct txn *t, struct call *call)
 {
-    struct deliver d = { .all_inline = t->mode == MODE_SINGLE };
+    struct deliver d = { 0 };
 
     mutex_lock(&t->lock);
     if (call->state == CALL_PARKED) {

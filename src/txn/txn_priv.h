@@ -91,7 +91,6 @@ struct deliver {
     } to[DELIVER_LOOPS];
     size_t n;
     struct call_list inline_calls;
-    bool all_inline; /* single-threaded */
 };
 void deliver_add(struct deliver *d, struct call *call);
 /* Posts every chain and calls what is inline. Without txn.lock. The calls are no longer ours. */
