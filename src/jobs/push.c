@@ -163,35 +163,42 @@ static err_t report_run(struct ctx *c)
 
 static void report_submit(struct sending *s, int64_t delay_ms);
 
+/* The endpoint has no part in it. If it was written all the same, the fence knows. */
+static bool database_failed(err_t e)
+{
+    return e == ERR_UNAVAILABLE || e == ERR_UNCERTAIN || e == ERR_INTERNAL;
+}
+
+/* While nobody else has the run. */
+static bool report_again(struct sending *s)
+{
+    struct push *p = s->b->p;
+
+    if (atomic_load(&p->stopping) || clock_now(txn_clock(p->app->txn)) > s->out.job.lease_until)
+        return false;
+    report_submit(s, AFTER_ERROR_MS);
+    return true;
+}
+
 static void report_done(struct call *call)
 {
     struct sending *s = call->arg;
     struct push *p = s->b->p;
     str_t text = err_text(&call->ctx, call->result);
+    bool ours = database_failed(call->result);
 
     atomic_fetch_sub(&p->calls, 1);
-    switch (call->result) {
-    case ERR_UNAVAILABLE:
-    case ERR_UNCERTAIN: /* if it was written, the fence knows */
-        if (!atomic_load(&p->stopping)) {
-            report_submit(s, AFTER_ERROR_MS);
-            return;
-        }
-        break;
-    case ERR_OK:
-    case ERR_CANCELED:
-        break;
-    default:
-        if (!s->out.answered) {
-            log_error("the outcome of a push was not written", "error=\"" STR_FMT "\"",
-                      STR_ARG(text));
-            break; /* its lease brings it back */
-        }
-        s->out.answered = false;
+    if (ours && report_again(s))
+        return;
+    if (s->out.answered && !ours && call->result != ERR_OK && call->result != ERR_CANCELED) {
+        s->out.answered = false; /* what the endpoint said is none */
         push_failure(&s->call.ctx, &s->req, str_z(&s->arena, text), &s->out.report);
         report_submit(s, 0);
         return;
     }
+    if (call->result != ERR_OK && call->result != ERR_CANCELED && !atomic_load(&p->stopping))
+        log_error("the outcome of a push was not written", "error=\"" STR_FMT "\"",
+                  STR_ARG(text)); /* its lease brings it back */
     sending_over(s);
 }
 
