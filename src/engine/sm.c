@@ -33,7 +33,9 @@ static const struct sm_row step_rows[STEP_STATUS_COUNT] = {
     /* to pending: a run was resumed from this step or an earlier one */
     [STEP_COMPLETED] = { "completed", SM_TO(STEP_PENDING), SM_START | SM_FINAL },
     [STEP_FAILED] = { "failed", STEP_OPEN_TO | SM_TO(STEP_PENDING), SM_START },
-    [STEP_SLEEPING] = { "sleeping", SM_TO(STEP_COMPLETED) | SM_TO(STEP_FAILED), SM_START },
+    [STEP_SLEEPING] = { "sleeping",
+                        SM_TO(STEP_COMPLETED) | SM_TO(STEP_FAILED) | SM_TO(STEP_PENDING),
+                        SM_START },
     [STEP_WAITING] = { "waiting",
                        SM_TO(STEP_COMPLETED) | SM_TO(STEP_FAILED) | SM_TO(STEP_TIMED_OUT) |
                            SM_TO(STEP_PENDING),

@@ -60,9 +60,14 @@ err_t store_steps_discard(struct ctx *c, int64_t run_id, int64_t sequence)
     static const struct sql q = {
         "UPDATE steps SET status = 1, patched_at = 0, patched_by = NULL, original_output = NULL, "
         "child_run = NULL WHERE run_id = $1 AND env = $env AND sequence >= $2 "
-        "AND status IN (3, 4, 7)"
+        "AND status IN (3, 4, 5, 6, 7)"
+    };
+    static const struct sql waits = {
+        "DELETE FROM waits WHERE run_id = $1 AND env = $env AND step IN "
+        "(SELECT id FROM steps WHERE run_id = $1 AND env = $env AND sequence >= $2)"
     };
 
+    TRY(db_exec(c, &waits, ARGS(DB_INT(run_id), DB_INT(sequence)), NULL));
     return db_exec(c, &q, ARGS(DB_INT(run_id), DB_INT(sequence)), NULL);
 }
 

@@ -11,7 +11,7 @@ NODISCARD err_t store_run_reopen(struct ctx *c, const struct run *run, enum run_
                                  bool *done);
 /* The sequence behind the last step; 0 for a run without steps. */
 NODISCARD err_t store_step_next(struct ctx *c, int64_t run_id, int64_t *out);
-/* Steps from this sequence on that have ended lose their results, which stay readable. */
+/* Steps from this sequence on lose their results, which stay readable, and wait for nothing. */
 NODISCARD err_t store_steps_discard(struct ctx *c, int64_t run_id, int64_t sequence);
 /* Steps that wait begin anew when they are yielded again: nobody tells a run that has ended. */
 NODISCARD err_t store_steps_reopen(struct ctx *c, int64_t run_id);

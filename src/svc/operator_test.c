@@ -246,6 +246,29 @@ static void an_event_that_ends_the_wait_of_a_held_run_is_noted(void **state)
     assert_int_equal(sim_poll(s, "w1", 1)->n, 1);
 }
 
+static void a_run_that_is_resumed_from_a_step_waits_for_no_later_one(void **state)
+{
+    struct sim *s = *state;
+    struct op *job;
+    int64_t id;
+
+    pack(s, "");
+    id = sim_emit(s, "e", "{}");
+    job = sim_take(s, "w1");
+    sim_ok(s, sim_progress(job, 'a', 1));
+    job->report.steps_n = 0;
+    job->report.yield_type = S("wait_for_event");
+    job->report.yield_step_id = S("approval");
+    job->report.yield_event = S("approved");
+    sim_ok(s, sim_send(job, REPORT_YIELDED));
+    sim_ok(s, sim_run(of_run(s, id, ""), CALL_WRITE, op_pause));
+    sim_ok(s, sim_run(of_run(s, id, str_z(&s->arena, step_ref(s, id, 0))), CALL_WRITE, op_resume));
+    (void)sim_emit(s, "approved", "{}");
+    assert_int_equal(sim_get_steps(s, id)->steps[0].status, STEP_PENDING);
+    assert_int_equal(sim_get_steps(s, id)->steps[1].status, STEP_PENDING);
+    assert_int_equal(sim_poll(s, "w1", 1)->n, 1);
+}
+
 static void the_deadline_of_a_wait_does_not_fail_a_held_run(void **state)
 {
     struct sim *s = *state;
@@ -458,6 +481,7 @@ static const struct CMUnitTest tests[] = {
     T(counters_follow),
     T(of_two_resumes_in_one_batch_one_wins),
     T(an_event_that_ends_the_wait_of_a_held_run_is_noted),
+    T(a_run_that_is_resumed_from_a_step_waits_for_no_later_one),
     T(the_deadline_of_a_wait_does_not_fail_a_held_run),
     T(a_held_run_leaves_its_lane),
     T(a_resumed_run_is_cancelled_by_events_again),
