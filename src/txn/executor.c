@@ -101,17 +101,10 @@ bool exec_next(struct worker *w)
 void *executor_main(void *worker)
 {
     struct worker *w = worker;
-    struct txn *t = w->t;
 
-    for (;;) {
-        bool more;
-
-        mutex_lock(&t->lock);
-        more = txn_queue_wait(t, &t->write_queue);
-        mutex_unlock(&t->lock);
-        if (!more)
-            return NULL;
+    while (txn_queue_wait(w->t, &w->t->write_queue)) {
         while (exec_next(w))
             ;
     }
+    return NULL;
 }

@@ -41,16 +41,19 @@ void txn_queue_return(struct txn *t, struct call *call)
 
 bool txn_queue_wait(struct txn *t, struct queue *q)
 {
-    while (q->calls[0].n + q->calls[1].n == 0) {
-        if (t->stopping && t->waiting == 0)
-            return false;
+    bool any;
+
+    mutex_lock(&t->lock);
+    while (q->calls[0].n + q->calls[1].n == 0 && !(t->stopping && t->waiting == 0)) {
         q->idle++;
         cond_wait(&q->cond, &t->lock);
         q->idle--;
         if (q->signalled > 0)
             q->signalled--;
     }
-    return true;
+    any = q->calls[0].n + q->calls[1].n > 0;
+    mutex_unlock(&t->lock);
+    return any;
 }
 
 struct call *txn_queue_take(struct txn *t, struct call_list *l, struct deliver *d)

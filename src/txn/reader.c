@@ -46,17 +46,10 @@ bool read_next(struct worker *w)
 void *reader_main(void *worker)
 {
     struct worker *w = worker;
-    struct txn *t = w->t;
 
-    for (;;) {
-        bool more;
-
-        mutex_lock(&t->lock);
-        more = txn_queue_wait(t, &t->read_queue);
-        mutex_unlock(&t->lock);
-        if (!more)
-            return NULL;
+    while (txn_queue_wait(w->t, &w->t->read_queue)) {
         while (read_next(w))
             ;
     }
+    return NULL;
 }

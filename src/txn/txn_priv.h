@@ -150,7 +150,7 @@ struct txn {
 struct call_list *txn_list(struct txn *t, enum call_kind kind);
 /* With lock held: queues a call and wakes one thread for it. */
 void txn_queue_put(struct txn *t, struct call *call);
-/* With lock held: sleeps until the queue has a call (true) or nothing will come any more. */
+/* Sleeps until the queue has a call (true) or nothing will come any more. Takes the lock. */
 bool txn_queue_wait(struct txn *t, struct queue *q);
 /* With lock held: the next call of the list, marked as running; calls that shall not run any more
  * end into d instead. NULL when the list is empty. */

@@ -35,17 +35,11 @@ void *writer_main(void *worker)
     struct worker *w = worker;
     struct txn *t = w->t;
 
-    for (;;) {
-        bool more;
-
-        mutex_lock(&t->lock);
-        more = txn_queue_wait(t, &t->write_queue);
-        mutex_unlock(&t->lock);
-        if (!more)
-            return NULL;
+    while (txn_queue_wait(t, &t->write_queue)) {
         if (batch_turn(w))
             checkpoint(w);
         if (t->mode == MODE_ALONE)
             reads_between(w);
     }
+    return NULL;
 }
