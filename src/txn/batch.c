@@ -33,11 +33,6 @@ static bool is_full(const struct batch *b)
     return b->t->mode != MODE_SINGLE && clock_mono_ns() - b->start_ns >= BATCH_NS;
 }
 
-static bool is_good(err_t e)
-{
-    return e == ERR_OK || e == ERR_NEXT || e == ERR_PARKED;
-}
-
 /* Takes what waits in the queue, up to the bounds. */
 static void refill(struct batch *b)
 {
@@ -66,12 +61,12 @@ static err_t run_member(struct batch *b, struct call *call)
     b->bytes += call->bytes;
     if (e == ERR_FATAL || e == ERR_RETRY)
         return e;
-    call->result = dead && is_good(e) ? ERR_UNAVAILABLE : e;
-    if (dead || (wrote && !is_good(e))) {
+    call->result = dead && txn_is_good(e) ? ERR_UNAVAILABLE : e;
+    if (dead || (wrote && !txn_is_good(e))) {
         b->doomed = call;
         return call->result;
     }
-    if (is_good(e))
+    if (txn_is_good(e))
         signals_append(&w->signals, &w->call_signals);
     if (e == ERR_PARKED) {
         mutex_lock(&b->t->lock);
@@ -133,7 +128,7 @@ static err_t run_woken(struct batch *b)
             next = p->chain; /* before the call parks again */
             TRY(run_member(b, call));
             /* It was refused, so the work that it was woken for is still there for the next one. */
-            hand_on = s.sig == SIG_RUN_READY && !is_good(call->result);
+            hand_on = s.sig == SIG_RUN_READY && !txn_is_good(call->result);
         }
         if (!hand_on)
             b->woken_at++;

@@ -7,11 +7,6 @@
  * its way. Not for ever: it may be its own fault. */
 #define EXISTS_MAX 3
 
-static bool is_good(err_t e)
-{
-    return e == ERR_OK || e == ERR_NEXT || e == ERR_PARKED;
-}
-
 /* One attempt. ERR_RETRY: run it again. */
 static err_t exec_once(struct worker *w, struct call *call)
 {
@@ -27,10 +22,10 @@ static err_t exec_once(struct worker *w, struct call *call)
     dead = db_is_dead(&w->ctx);
     /* Most polls park without a trace, and a rollback cannot fail. */
     idle = e == ERR_PARKED && db_writes(&w->ctx) == writes && w->call_signals.n == 0;
-    if (!is_good(e) || dead || idle) {
+    if (!txn_is_good(e) || dead || idle) {
         worker_rollback(w, true);
         w->signals.n = 0;
-        return is_good(e) && dead ? ERR_UNAVAILABLE : e;
+        return txn_is_good(e) && dead ? ERR_UNAVAILABLE : e;
     }
     signals_append(&w->signals, &w->call_signals);
     ended = worker_prepare(w);
@@ -45,7 +40,7 @@ static void exec_settle(struct worker *w, struct call *call, err_t e)
     struct deliver d = { 0 };
     /* After a lost connection the write may be durable: a wake-up for nothing is the lesser evil.
      */
-    bool raise = is_good(e) || e == ERR_UNCERTAIN;
+    bool raise = txn_is_good(e) || e == ERR_UNCERTAIN;
 
     if (raise)
         txn_on_signals(t, &w->signals);

@@ -75,6 +75,11 @@ struct call *txn_queue_take(struct txn *t, struct call_list *l, struct deliver *
 
 /* ---- what becomes of a call ------------------------------------------------------------------ */
 
+bool txn_is_good(err_t e)
+{
+    return e == ERR_OK || e == ERR_NEXT || e == ERR_PARKED;
+}
+
 err_t txn_outside(err_t e)
 {
     return e == ERR_RETRY || e == ERR_FATAL ? ERR_UNAVAILABLE : e;

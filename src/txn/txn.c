@@ -22,11 +22,6 @@ static void default_fatal(void *app, const char *what)
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
-static void queue_init(struct queue *q)
-{
-    cond_init(&q->cond);
-}
-
 static struct txn *txn_make(const struct txn_opts *o)
 {
     struct txn *t = mem_zero(sizeof(*t));
@@ -40,8 +35,8 @@ static struct txn *txn_make(const struct txn_opts *o)
         t->o.hooks.fatal = default_fatal;
     t->pg = db_kind_of(o->db) == DB_PG;
     mutex_init(&t->lock);
-    queue_init(&t->write_queue);
-    queue_init(&t->read_queue);
+    cond_init(&t->write_queue.cond);
+    cond_init(&t->read_queue.cond);
     cond_init(&t->clock_cond);
     return t;
 }

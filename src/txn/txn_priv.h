@@ -172,6 +172,8 @@ void txn_on_signals(struct txn *t, const struct signal_list *l);
 bool txn_expire(struct txn *t);
 /* The time of a new transaction: never before an earlier one's. Takes the lock. */
 int64_t txn_now(struct txn *t);
+/* Whether what a call has written is to be committed. */
+bool txn_is_good(err_t e);
 /* What the maker sees of an error: those inside the process become ERR_UNAVAILABLE. */
 err_t txn_outside(err_t e);
 /* Takes the lock. */
