@@ -8,7 +8,7 @@
 #include "engine/step.h"
 
 /* A batch that is as large as this stops the stream until it runs. */
-enum { BATCH_MESSAGES = 256 };
+enum { BATCH_MESSAGES = 256, TELL_MS = 10000 };
 #define BATCH_BYTES ((size_t)1 << 20)
 /* More than this is decoded by a reader thread. */
 #define DECODE_HERE_MAX ((size_t)64 << 10)
@@ -31,6 +31,7 @@ struct batch {
     size_t n, cap, bytes;
     size_t at, to; /* those that run now */
     bool decoded;
+    bool alive; /* its being here is written */
 };
 
 /* ---- one message, in a transaction ----------------------------------------------------------- */
@@ -269,9 +270,11 @@ static err_t on_job_nack(struct ctx *c, const struct session *ss, struct item *i
     bool go = false;
 
     TRY(fence_need(c, it, in->job_id, in->lease_token, &go));
-    return go ? svc_job_nack(c, ss->worker.id, in->job_id,
-                             (struct fence){ in->execution_seq, in->lease_token })
-              : ERR_OK;
+    if (!go)
+        return ERR_OK;
+    TRY(svc_job_nack(c, ss->worker.id, in->job_id,
+                     (struct fence){ in->execution_seq, in->lease_token }));
+    return in->reason == PB_JOB_NACK_REASON_DRAINING ? svc_worker_drains(c, ss->worker.id) : ERR_OK;
 }
 
 static err_t item_act(struct ctx *c, const struct session *ss, struct item *it)
@@ -314,6 +317,8 @@ static err_t batch_run(struct ctx *c)
 {
     struct batch *b = (struct batch *)task_of(c);
 
+    if (b->alive)
+        TRY(svc_worker_alive(c, b->t.ss->worker.id));
     for (size_t i = b->at; i < b->to; i++) {
         struct item *it = &b->items[i];
         uint64_t before = svc_writes(c);
@@ -546,6 +551,9 @@ void inbox_flush(struct session *ss)
         return;
     ss->next = NULL;
     ss->batch = b;
+    b->alive = ss->heard_ms - ss->told_ms >= TELL_MS;
+    if (b->alive)
+        ss->told_ms = ss->heard_ms;
     if (b->bytes <= DECODE_HERE_MAX) {
         batch_decode(&b->t.call.ctx, b);
         b->to = b->n;

@@ -248,6 +248,17 @@ static void watch_tell(struct session *ss, const struct watch_task *t)
     }
 }
 
+/* Its row is gone: somebody deleted it, or it was silent for so long that nobody is there. */
+static void session_forgotten(struct session *ss)
+{
+    int64_t silent_ms = clock_now(clock_system()) - ss->heard_ms;
+
+    if (silent_ms >= ss->api->app->worker_ttl_ms)
+        session_close(ss, ERR_UNAVAILABLE, S("the worker gave no sign of life"));
+    else
+        session_register(ss);
+}
+
 static void watch_done(struct task *task)
 {
     struct watch_task *t = (struct watch_task *)task;
@@ -268,7 +279,7 @@ static void watch_done(struct task *task)
             watch_tell(ss, t);
         ss->lost_n += !task->call.timed_out;
         if (e == ERR_OK && t->found == STREAM_FORGOTTEN)
-            session_register(ss); /* begins the watch again */
+            session_forgotten(ss); /* begins the watch again */
         else
             watch_start(ss);
         session_claim(ss);
@@ -373,7 +384,7 @@ static void claim_done(struct task *task)
     if (t->given > 0)
         claim_send(ss, t);
     if (e == ERR_NOT_FOUND)
-        session_register(ss);
+        session_forgotten(ss);
     else if (e != ERR_OK && e != ERR_CANCELED)
         session_close(ss, e, err_text(&task->call.ctx, e));
     else if (e == ERR_OK && t->n == 0 && !task->call.timed_out)
@@ -505,6 +516,7 @@ static void on_message(struct stream *s, str_t payload)
     struct ctx c = { .arena = &ss->arena, .clock = txn_clock(ss->api->app->txn) };
     err_t e;
 
+    ss->heard_ms = clock_now(clock_system());
     if (ss->state != SESSION_NEW) {
         inbox_add(ss, payload);
         return;

@@ -151,6 +151,10 @@ struct timer {
     int64_t run_id, execution_seq, step; /* step: record id of the sleep */
 };
 
+enum worker_health {
+    WORKER_UNHEALTHY = 1, /* no sign of life for a while */
+    WORKER_DRAINING = 2,  /* it takes no more jobs */
+};
 struct worker {
     int64_t key;
     str_t id, hostname;
@@ -160,6 +164,7 @@ struct worker {
     str_t sdk, runtime;
     int64_t transport; /* 1 rest, 2 stream */
     int64_t session;   /* the stream that registered it last, 0: none */
+    int64_t health;    /* bits of enum worker_health */
     int64_t registered_at, last_seen;
 };
 

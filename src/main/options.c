@@ -181,6 +181,7 @@ static err_t read_times(struct ctx *c, struct options *o)
     TRY(env_ms(c, "IRONFLOW_LEASE_MS", 90000, &o->lease_ms));
     TRY(env_ms(c, "IRONFLOW_LEASE_CLAIM_MS", 30000, &o->lease_claim_ms));
     TRY(env_ms(c, "IRONFLOW_GRACE_MS", 30000, &o->grace_ms));
+    TRY(env_ms(c, "IRONFLOW_WORKER_MS", 90000, &o->worker_ttl_ms));
     TRY(env_ms(c, "IRONFLOW_HEADER_MS", 0, &o->header_ms));
     TRY(env_ms(c, "IRONFLOW_BODY_MS", 0, &o->body_ms));
     TRY(env_ms(c, "IRONFLOW_OUTBOX_BACKOFF_MS", 1000, &o->outbox_backoff_ms));

@@ -14,7 +14,7 @@ struct options {
     str_t node_id;
     str_t key_file; /* where the first key goes */
     bool dev, open, metrics;
-    int64_t lease_ms, lease_claim_ms, grace_ms, poll_hold_ms;
+    int64_t lease_ms, lease_claim_ms, grace_ms, poll_hold_ms, worker_ttl_ms;
     int64_t header_ms, body_ms; /* 0: the server's default */
     str_t refused_events;       /* for tests: messages of such events are refused */
     int64_t outbox_backoff_ms;

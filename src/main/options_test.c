@@ -64,13 +64,17 @@ static err_t read_flags(const char *const *flags)
 
 static int clean(void **state)
 {
-    static const char *const names[] = {
-        "IRONFLOW_DATABASE_URL", "NATS_STORE_DIR",
-        "IRONFLOW_NODE_ID",      "IRONFLOW_METRICS_ENABLED",
-        "IRONFLOW_LEASE_MS",     "NATS_URL",
-        "IRONFLOW_POLL_HOLD_MS", "TMPDIR",
-        "IRONFLOW_SIGNING_KEY",  "IRONFLOW_STALE_CLAIM_THRESHOLD"
-    };
+    static const char *const names[] = { "IRONFLOW_DATABASE_URL",
+                                         "NATS_STORE_DIR",
+                                         "IRONFLOW_NODE_ID",
+                                         "IRONFLOW_METRICS_ENABLED",
+                                         "IRONFLOW_LEASE_MS",
+                                         "NATS_URL",
+                                         "IRONFLOW_POLL_HOLD_MS",
+                                         "IRONFLOW_WORKER_MS",
+                                         "TMPDIR",
+                                         "IRONFLOW_SIGNING_KEY",
+                                         "IRONFLOW_STALE_CLAIM_THRESHOLD" };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(names); i++)
@@ -91,6 +95,7 @@ static void defaults(void **state)
     assert_int_equal(got.durability, DB_FULL);
     assert_int_equal(got.lease_ms, 90000);
     assert_int_equal(got.poll_hold_ms, 20000);
+    assert_int_equal(got.worker_ttl_ms, 90000);
 }
 
 static void files_stand_beside_the_database(void **state)

@@ -285,7 +285,7 @@ err_t server_start(struct ctx *c, const struct options *o, struct server **out)
         .lease_claim_ms = o->lease_claim_ms,
         .grace_ms = o->grace_ms,
         .poll_hold_ms = o->poll_hold_ms,
-        .worker_ttl_ms = 90000,
+        .worker_ttl_ms = o->worker_ttl_ms,
         .refused_events = o->refused_events,
         .outbox_backoff_ms = o->outbox_backoff_ms,
         .push_timeout_ms = o->push_timeout_ms,

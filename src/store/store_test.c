@@ -372,9 +372,21 @@ static void a_worker_is_replaced_but_keeps_its_age(void **state)
     assert_int_equal(got.registered_at, 10);
     assert_int_equal(got.last_seen, 20);
     assert_int_equal(got.max_jobs, 5);
-    ok(w, store_worker_stale(&w->c, 21, 9, &stale, &n));
+    ok(w, store_worker_drains(&w->c, in.key));
+    ok(w, store_worker_sickens(&w->c, in.key, 20, &found));
+    assert_false(found);
+    ok(w, store_worker_sickens(&w->c, in.key, 21, &found));
+    assert_true(found);
+    ok(w, store_worker_sickens(&w->c, in.key, 21, &found));
+    assert_false(found); /* it is so already */
+    ok(w, store_worker_stale(&w->c, 21, WORKER_UNHEALTHY, 9, &stale, &n));
+    assert_int_equal(n, 0);
+    ok(w, store_worker_stale(&w->c, 21, 0, 9, &stale, &n));
     assert_int_equal(n, 1);
+    assert_int_equal(stale[0].health, WORKER_UNHEALTHY | WORKER_DRAINING);
     ok(w, store_worker_seen(&w->c, in.key, 30));
+    ok(w, store_worker_get(&w->c, S("w"), &got, &found));
+    assert_int_equal(got.health, WORKER_DRAINING);
     ok(w, store_worker_evict(&w->c, in.key, 21, &found));
     assert_false(found); /* it was seen meanwhile */
     ok(w, store_worker_evict(&w->c, in.key, 31, &found));

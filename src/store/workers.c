@@ -6,7 +6,7 @@
 
 #define WORKER_COLS                                                                                \
     "key, id, hostname, functions, max_jobs, labels, sdk, runtime, transport, "                    \
-    "registered_at, last_seen, session"
+    "registered_at, last_seen, session, health"
 
 static void worker_read(const struct db_rows *r, struct worker *out)
 {
@@ -23,6 +23,7 @@ static void worker_read(const struct db_rows *r, struct worker *out)
         .registered_at = db_int(r, 9),
         .last_seen = db_int(r, 10),
         .session = db_int(r, 11),
+        .health = db_int(r, 12),
     };
 }
 
@@ -56,27 +57,47 @@ err_t store_worker_put(struct ctx *c, const struct worker *w)
 {
     static const struct sql q = {
         "INSERT INTO workers (key, env, id, hostname, functions, max_jobs, labels, sdk, runtime, "
-        "transport, registered_at, last_seen, session) VALUES ($1, $env, $2, $3, $4, $5, $6, $7, "
-        "$8, $9, $10, $11, $12) ON CONFLICT (key) DO UPDATE SET hostname = excluded.hostname, "
+        "transport, registered_at, last_seen, session, health) VALUES ($1, $env, $2, $3, $4, $5, "
+        "$6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (key) DO UPDATE SET hostname = "
+        "excluded.hostname, "
         "functions = excluded.functions, max_jobs = excluded.max_jobs, labels = excluded.labels, "
         "sdk = excluded.sdk, runtime = excluded.runtime, transport = excluded.transport, "
-        "last_seen = excluded.last_seen, session = excluded.session"
+        "last_seen = excluded.last_seen, session = excluded.session, health = excluded.health"
     };
 
     return db_exec(c, &q,
                    ARGS(DB_INT(w->key), DB_TEXT(w->id), DB_TEXT(w->hostname), DB_BLOB(w->functions),
                         DB_INT(w->max_jobs), DB_BLOB(w->labels), DB_TEXT(w->sdk),
                         DB_TEXT(w->runtime), DB_INT(w->transport), DB_INT(w->registered_at),
-                        DB_INT(w->last_seen), DB_INT(w->session)),
+                        DB_INT(w->last_seen), DB_INT(w->session), DB_INT(w->health)),
                    NULL);
 }
 
 err_t store_worker_seen(struct ctx *c, int64_t key, int64_t now_ms)
 {
-    static const struct sql q = { "UPDATE workers SET last_seen = $2 "
+    static const struct sql q = { "UPDATE workers SET last_seen = $2, health = health & ~1 "
                                   "WHERE key = $1 AND env = $env" };
 
     return db_exec(c, &q, ARGS(DB_INT(key), DB_INT(now_ms)), NULL);
+}
+
+err_t store_worker_drains(struct ctx *c, int64_t key)
+{
+    static const struct sql q = { "UPDATE workers SET health = health | 2 "
+                                  "WHERE key = $1 AND env = $env" };
+
+    return db_exec(c, &q, ARGS(DB_INT(key)), NULL);
+}
+
+err_t store_worker_sickens(struct ctx *c, int64_t key, int64_t before_ms, bool *now)
+{
+    static const struct sql q = { "UPDATE workers SET health = health | 1 WHERE key = $1 "
+                                  "AND env = $env AND last_seen < $2 AND (health & 1) = 0" };
+    int64_t n = 0;
+
+    TRY(db_exec(c, &q, ARGS(DB_INT(key), DB_INT(before_ms)), &n));
+    *now = n == 1;
+    return ERR_OK;
 }
 
 err_t store_worker_list(struct ctx *c, struct worker **out, size_t *n)
@@ -95,19 +116,19 @@ err_t store_worker_list(struct ctx *c, struct worker **out, size_t *n)
     return ERR_OK;
 }
 
-err_t store_worker_stale(struct ctx *c, int64_t before_ms, int64_t limit, struct worker_stale **out,
-                         size_t *n)
+err_t store_worker_stale(struct ctx *c, int64_t before_ms, int64_t without, int64_t limit,
+                         struct worker_stale **out, size_t *n)
 {
-    static const struct sql q = { "SELECT env, key, id FROM workers WHERE last_seen < $1 "
-                                  "LIMIT $2" };
+    static const struct sql q = { "SELECT env, key, id, health FROM workers WHERE last_seen < $1 "
+                                  "AND (health & $2) = 0 LIMIT $3" };
     struct rows_of rows = ROWS_OF(struct worker_stale);
     struct db_rows r;
 
-    TRY(db_query(c, &q, ARGS(DB_INT(before_ms), DB_INT(limit)), &r));
+    TRY(db_query(c, &q, ARGS(DB_INT(before_ms), DB_INT(without), DB_INT(limit)), &r));
     while (db_row(&r)) {
-        *(struct worker_stale *)rows_next(c, &rows) = (struct worker_stale){ .env = db_int(&r, 0),
-                                                                             .key = db_int(&r, 1),
-                                                                             .id = db_str(&r, 2) };
+        *(struct worker_stale *)rows_next(c, &rows) = (struct worker_stale){
+            .env = db_int(&r, 0), .key = db_int(&r, 1), .id = db_str(&r, 2), .health = db_int(&r, 3)
+        };
     }
     TRY(db_end(&r));
     *out = rows.items;

@@ -205,8 +205,8 @@ err_t svc_worker_claim(struct ctx *c, str_t worker_id, int64_t available, int64_
     struct poll p = { 0 };
 
     TRY(worker_require(c, worker_id, &p.worker));
-    if (worker_seen_due(c, &p.worker))
-        TRY(store_worker_seen(c, p.worker.key, c->now_ms));
+    if (p.worker.session == 0) /* the claims of a stream are ours, not the worker's */
+        TRY(worker_beats(c, &p.worker));
     TRY(poll_functions(c, &p));
     TRY(poll_room(c, &p, available));
     TRY(poll_keep_slot(c, &p, deadline_ms));

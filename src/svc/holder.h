@@ -6,8 +6,8 @@
 
 /* ERR_NOT_FOUND "worker not registered". */
 NODISCARD err_t worker_require(struct ctx *c, str_t id, struct worker *out);
-/* True when the worker's last sign of life is old enough to be written again. */
-bool worker_seen_due(const struct ctx *c, const struct worker *w);
+/* A sign of life of a worker, written if the last one is old enough. */
+NODISCARD err_t worker_beats(struct ctx *c, const struct worker *w);
 
 /* A job as a worker's message finds it. */
 struct held {

@@ -164,19 +164,31 @@ err_t message_step(struct ctx *c, enum step_topic t, const struct step *step, in
     return audit_step(c, t, step);
 }
 
-err_t message_entity(struct ctx *c, enum entity_topic t, str_t id)
+static struct batch *entity_put(struct ctx *c, enum entity_topic t, str_t id)
 {
     struct batch *b = record_begin(c, RECORD_ENTITY);
-    bool worker = t == TOPIC_WORKER_CONNECTED || t == TOPIC_WORKER_DISCONNECTED;
-
-    if (t == TOPIC_WORKER_DISCONNECTED)
-        batch_fact(c, &(struct meter_fact){ .kind = METER_WORKER_LOST });
+    bool worker = t >= TOPIC_WORKER_CONNECTED;
 
     buf_char(&b->records, (char)t);
     put_varint(&b->records, id.n);
     buf_append(&b->records, id);
     b->filter |= message_filter(
         str_printf(c->arena, "system.%s." STR_FMT, worker ? "worker" : "function", STR_ARG(id)));
+    return b;
+}
+
+err_t message_entity(struct ctx *c, enum entity_topic t, str_t id)
+{
+    if (t == TOPIC_WORKER_DISCONNECTED)
+        batch_fact(c, &(struct meter_fact){ .kind = METER_WORKER_LOST });
+    return record_end(c, entity_put(c, t, id));
+}
+
+err_t message_worker_health(struct ctx *c, str_t id, int64_t health)
+{
+    struct batch *b = entity_put(c, TOPIC_WORKER_HEALTH, id);
+
+    buf_char(&b->records, (char)health);
     return record_end(c, b);
 }
 
@@ -255,8 +267,9 @@ static bool record_body(struct record_reader *r, struct record *out)
                get_byte(r, &out->status) && get_u64(r, &out->id) && get_u64(r, &out->run) &&
                get_varint(r, &out->fn);
     case RECORD_ENTITY:
-        return get_byte(r, &out->topic) && out->topic <= TOPIC_WORKER_DISCONNECTED &&
-               get_text(r, &out->text);
+        return get_byte(r, &out->topic) && out->topic <= TOPIC_WORKER_HEALTH &&
+               get_text(r, &out->text) &&
+               (out->topic != TOPIC_WORKER_HEALTH || get_byte(r, &out->status));
     }
     return false;
 }

@@ -28,7 +28,8 @@ enum entity_topic {
     TOPIC_FN_UPDATED,
     TOPIC_FN_DELETED,
     TOPIC_WORKER_CONNECTED,
-    TOPIC_WORKER_DISCONNECTED
+    TOPIC_WORKER_DISCONNECTED,
+    TOPIC_WORKER_HEALTH
 };
 
 /* Call these after the rows are written: a call that failed before its first write may not leave a
@@ -46,6 +47,8 @@ NODISCARD err_t message_run_note(struct ctx *c, enum run_topic t, const struct r
 NODISCARD err_t message_step(struct ctx *c, enum step_topic t, const struct step *step, int64_t fn);
 /* system.function.{id}.*, system.worker.{id}.* */
 NODISCARD err_t message_entity(struct ctx *c, enum entity_topic t, str_t id);
+/* system.worker.{id}.health; bits of enum worker_health. */
+NODISCARD err_t message_worker_health(struct ctx *c, str_t id, int64_t health);
 
 /* The filter of a log row: bits of the first three dot-separated tokens of its topics. A row may
  * hold messages of a topic only if it has all bits of message_filter(topic); for a pattern ask with

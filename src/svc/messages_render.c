@@ -69,6 +69,8 @@ static str_t entity_topic_word(enum entity_topic t)
         return S("connected");
     case TOPIC_WORKER_DISCONNECTED:
         return S("disconnected");
+    case TOPIC_WORKER_HEALTH:
+        return S("health");
     }
     return S("?");
 }
@@ -293,7 +295,7 @@ static err_t function_json(struct ctx *c, str_t id, str_t *out)
 static err_t entity_render(struct ctx *c, const struct record *r, struct message *m)
 {
     str_t word = entity_topic_word((enum entity_topic)r->topic);
-    bool worker = r->topic == TOPIC_WORKER_CONNECTED || r->topic == TOPIC_WORKER_DISCONNECTED;
+    bool worker = r->topic >= TOPIC_WORKER_CONNECTED;
     struct painter p;
 
     m->topic = str_printf(c->arena, "system.%s." STR_FMT "." STR_FMT,
@@ -302,6 +304,11 @@ static err_t entity_render(struct ctx *c, const struct record *r, struct message
         return function_json(c, r->text, &m->json);
     paint_begin(c, &p);
     put_text(&p, S("workerId"), r->text);
+    if (r->topic == TOPIC_WORKER_HEALTH) {
+        put_text(&p, S("health"), r->status & WORKER_UNHEALTHY ? S("unhealthy") : S("healthy"));
+        json_key(&p.w, S("draining"));
+        json_put_bool(&p.w, (r->status & WORKER_DRAINING) != 0);
+    }
     return paint_end(c, &p, &m->json);
 }
 

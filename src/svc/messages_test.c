@@ -2,6 +2,7 @@
 #include "base/crypto.h"
 #include "codec/json.h"
 #include "svc/records.h"
+#include "svc/streams.h"
 #include "svc/svc_fixture.h"
 
 static void pack(struct sim *s)
@@ -185,6 +186,103 @@ static void workers_come_and_go(void **state)
     member(s, &m->messages[0], "workerId", "\"w.1\"");
 }
 
+static err_t op_drains(struct ctx *c)
+{
+    return svc_worker_drains(c, op_of(c)->worker);
+}
+
+static err_t op_alive(struct ctx *c)
+{
+    return svc_worker_alive(c, op_of(c)->worker);
+}
+
+static err_t op_gone(struct ctx *c)
+{
+    return svc_stream_gone(c, &op_of(c)->reg);
+}
+
+static void worker_does(struct sim *s, const char *id, err_t (*run)(struct ctx *c))
+{
+    struct op *op = sim_op(s);
+
+    op->worker = str_from(id);
+    sim_ok(s, sim_run(op, CALL_WRITE, run));
+}
+
+/* The one message since position `from` is about the health of w1. */
+static void health_is(struct sim *s, int64_t from, const char *health, const char *draining)
+{
+    struct op *m = sim_messages(s, from);
+
+    assert_int_equal(m->n, 1);
+    assert_str(m->messages[0].topic, "system.worker.w1.health");
+    member(s, &m->messages[0], "workerId", "\"w1\"");
+    member(s, &m->messages[0], "health", health);
+    member(s, &m->messages[0], "draining", draining);
+}
+
+static void the_health_of_a_worker_is_told_when_it_changes(void **state)
+{
+    struct sim *s = *state;
+    int64_t from;
+
+    sim_worker(s, "w1", "[\"x\"]", 1);
+    from = next_pos(s);
+    for (int i = 0; i < 3; i++) {
+        sim_pass(s, 30000);
+        worker_does(s, "w1", op_beat);
+    }
+    assert_int_equal(sim_messages(s, from)->n, 0);
+    sim_pass(s, 45001);
+    health_is(s, from++, "\"unhealthy\"", "false");
+    sim_pass(s, 5000); /* said once */
+    sim_poll(s, "w1", 1);
+    health_is(s, from++, "\"healthy\"", "false");
+    worker_does(s, "w1", op_drains);
+    worker_does(s, "w1", op_drains);
+    health_is(s, from++, "\"healthy\"", "true");
+    sim_pass(s, 45001);
+    health_is(s, from++, "\"unhealthy\"", "true");
+    sim_worker(s, "w1", "[\"x\"]", 1); /* a new life */
+    health_is(s, from++, "\"healthy\"", "false");
+    sim_pass(s, 45001);
+    sim_pass(s, 45001);
+    assert_str(topics(s, from, 0), "system.worker.w1.health system.worker.w1.disconnected");
+    worker_does(s, "w1", op_drains); /* it is gone */
+    worker_does(s, "w1", op_alive);
+    assert_int_equal(sim_messages(s, from)->n, 2);
+}
+
+/* The server claims for a stream by itself, so only its messages are signs of life. */
+static void a_stream_is_well_as_long_as_its_worker_speaks(void **state)
+{
+    struct sim *s = *state;
+    struct op *op = sim_op(s);
+    int64_t from;
+
+    op->reg = (struct worker){
+        .id = S("w1"), .functions = S("[\"x\"]"), .max_jobs = 1, .transport = 2, .session = 7
+    };
+    sim_ok(s, sim_run(op, CALL_WRITE, op_worker));
+    assert_str(topics(s, 1, 0), "system.worker.w1.connected");
+    from = next_pos(s);
+    for (int i = 0; i < 3; i++) {
+        sim_pass(s, 40000);
+        worker_does(s, "w1", op_alive);
+    }
+    assert_int_equal(sim_messages(s, from)->n, 0);
+    for (int i = 0; i < 3; i++) {
+        sim_pass(s, 16000);
+        sim_poll(s, "w1", 1);
+    }
+    health_is(s, from++, "\"unhealthy\"", "false");
+    worker_does(s, "w1", op_alive);
+    health_is(s, from++, "\"healthy\"", "false");
+    sim_ok(s, sim_run(op, CALL_WRITE, op_gone)); /* the stream ended */
+    sim_ok(s, sim_run(op, CALL_WRITE, op_gone));
+    assert_str(topics(s, from, 0), "system.worker.w1.disconnected");
+}
+
 static err_t op_message_then_fail(struct ctx *c)
 {
     struct emitted out;
@@ -317,6 +415,8 @@ static const struct CMUnitTest tests[] = {
     T(payloads_show_the_run_as_it_was),
     T(failures_carry_their_error),
     T(workers_come_and_go),
+    T(the_health_of_a_worker_is_told_when_it_changes),
+    T(a_stream_is_well_as_long_as_its_worker_speaks),
     T(what_is_rolled_back_takes_no_position),
     cmocka_unit_test(positions_go_on_after_a_restart),
     T(old_messages_are_deleted_but_never_the_newest),

@@ -171,13 +171,32 @@ err_t svc_leases_sweep(struct ctx *c, int64_t *next_due)
 
 /* ---- workers --------------------------------------------------------------------------------- */
 
+/* Those that should have given a sign of life. */
+static err_t workers_sicken(struct ctx *c, size_t *n)
+{
+    int64_t before = c->now_ms - app_of(c)->worker_ttl_ms / 2;
+    struct worker_stale *late = NULL;
+
+    TRY(store_worker_stale(c, before, WORKER_UNHEALTHY, UPKEEP_SLICE, &late, n));
+    for (size_t i = 0; i < *n; i++) {
+        bool now = false;
+
+        c->env = late[i].env;
+        TRY(store_worker_sickens(c, late[i].key, before, &now));
+        if (now)
+            TRY(message_worker_health(c, late[i].id, late[i].health | WORKER_UNHEALTHY));
+    }
+    c->env = 0;
+    return ERR_OK;
+}
+
 err_t svc_workers_evict(struct ctx *c, int64_t *next_due)
 {
     int64_t before = c->now_ms - app_of(c)->worker_ttl_ms;
     struct worker_stale *stale = NULL;
-    size_t n = 0;
+    size_t n = 0, late = 0;
 
-    TRY(store_worker_stale(c, before, UPKEEP_SLICE, &stale, &n));
+    TRY(store_worker_stale(c, before, 0, UPKEEP_SLICE, &stale, &n));
     for (size_t i = 0; i < n; i++) {
         bool gone = false;
 
@@ -188,10 +207,14 @@ err_t svc_workers_evict(struct ctx *c, int64_t *next_due)
         if (more)
             continue; /* the rest in the next slice */
         TRY(store_worker_evict(c, stale[i].key, before, &gone));
-        if (gone)
-            TRY(message_entity(c, TOPIC_WORKER_DISCONNECTED, stale[i].id));
+        if (!gone)
+            continue;
+        signal_add(c, SIG_WORKER, stale[i].key);
+        TRY(message_entity(c, TOPIC_WORKER_DISCONNECTED, stale[i].id));
     }
     c->env = 0;
-    *next_due = n > 0 ? c->now_ms : c->now_ms + WORKERS_EVERY_MS;
+    if (n == 0)
+        TRY(workers_sicken(c, &late));
+    *next_due = n + late > 0 ? c->now_ms : c->now_ms + WORKERS_EVERY_MS;
     return ERR_OK;
 }

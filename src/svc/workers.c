@@ -85,8 +85,8 @@ err_t svc_worker_register(struct ctx *c, const struct worker *in)
     if (known && !str_eq(before.functions, w.functions))
         TRY(unbind(c, w.key));
     if (!known)
-        TRY(message_entity(c, TOPIC_WORKER_CONNECTED, w.id));
-    return ERR_OK;
+        return message_entity(c, TOPIC_WORKER_CONNECTED, w.id);
+    return before.health != w.health ? message_worker_health(c, w.id, w.health) : ERR_OK;
 }
 
 err_t svc_worker_list(struct ctx *c, struct worker **out, int64_t **active, size_t *n)
@@ -120,9 +120,35 @@ err_t worker_require(struct ctx *c, str_t id, struct worker *out)
     return known ? ERR_OK : err_set(c, ERR_NOT_FOUND, "worker not registered");
 }
 
-bool worker_seen_due(const struct ctx *c, const struct worker *w)
+err_t worker_beats(struct ctx *c, const struct worker *w)
 {
-    return c->now_ms - w->last_seen >= SEEN_EVERY_MS;
+    if (c->now_ms - w->last_seen < SEEN_EVERY_MS)
+        return ERR_OK;
+    TRY(store_worker_seen(c, w->key, c->now_ms));
+    if ((w->health & WORKER_UNHEALTHY) == 0)
+        return ERR_OK;
+    return message_worker_health(c, w->id, w->health & ~(int64_t)WORKER_UNHEALTHY);
+}
+
+err_t svc_worker_alive(struct ctx *c, str_t worker_id)
+{
+    struct worker w = { 0 };
+    bool known = false;
+
+    TRY(store_worker_get(c, worker_id, &w, &known));
+    return known ? worker_beats(c, &w) : ERR_OK;
+}
+
+err_t svc_worker_drains(struct ctx *c, str_t worker_id)
+{
+    struct worker w = { 0 };
+    bool known = false;
+
+    TRY(store_worker_get(c, worker_id, &w, &known));
+    if (!known || (w.health & WORKER_DRAINING) != 0)
+        return ERR_OK;
+    TRY(store_worker_drains(c, w.key));
+    return message_worker_health(c, w.id, w.health | WORKER_DRAINING);
 }
 
 /* Renews the lease of one job that the worker holds, or takes it again in the recovery grace. */
@@ -192,11 +218,6 @@ static err_t held_renew(struct ctx *c, const struct worker *w)
     for (size_t i = 0; i < n; i++)
         TRY(job_renew(c, &held[i], false));
     return ERR_OK;
-}
-
-static err_t worker_beats(struct ctx *c, const struct worker *w)
-{
-    return worker_seen_due(c, w) ? store_worker_seen(c, w->key, c->now_ms) : ERR_OK;
 }
 
 err_t svc_worker_heartbeat(struct ctx *c, str_t worker_id, int64_t active_jobs, const str_t *jobs,

@@ -8,6 +8,11 @@ NODISCARD err_t svc_worker_register(struct ctx *c, const struct worker *in);
 /* READ. All of the environment that gave a sign of life, with outstanding jobs counted. */
 NODISCARD err_t svc_worker_list(struct ctx *c, struct worker **out, int64_t **active, size_t *n);
 
+/* WRITE. A sign of life; nothing if it is not registered. */
+NODISCARD err_t svc_worker_alive(struct ctx *c, str_t worker_id);
+/* WRITE. It said that it takes no more jobs. */
+NODISCARD err_t svc_worker_drains(struct ctx *c, str_t worker_id);
+
 struct fence {
     int64_t execution_seq; /* 0: none given (seed form) */
     str_t token;           /* empty: none given */

@@ -170,6 +170,25 @@ test('a wait keeps its payload for those who look at the run; a malformed one is
   await w.close();
 });
 
+test('a silent worker is forgotten and its stream ended, one that speaks is not', async () => {
+  const t = await Server.start({ env: { IRONFLOW_WORKER_MS: '2500' } });
+  try {
+    await t.register('sf-silent', 'sf.silent');
+    const silent = await connect(t, 'w-sf-silent', ['sf-other']);
+    const speaks = await connect(t, 'w-sf-speaks', ['sf-silent']);
+    await until('the silent one to be ended', () => {
+      speaks.send({ heartbeat: { workerId: 'w-sf-speaks' } });
+      return silent.end;
+    }, 60000);
+    assert.equal(silent.end.error.code, 'unavailable');
+    assert.ok(!(await t.rest('GET', '/workers')).body.workers.some((x) => x.id === 'w-sf-silent'));
+    const run = await emitOn(t, 'sf.silent');
+    speaks.send({ jobCompleted: fence(await speaks.next('job')) });
+    await t.untilRun(run, 'completed');
+    await speaks.close();
+  } finally { await t.stop(); }
+});
+
 test('max_concurrent_jobs is capped at 1000; 0 is the default', async () => {
   for (const [asked, shown] of [[2147483647, 1000], [1000, 1000], [0, 10]]) {
     const w = await connect(s, 'w-sf-cap', ['sf-cap'], { maxConcurrentJobs: asked });
