@@ -118,6 +118,15 @@ static void task_cancel(struct session *ss, struct task *t)
         txn_cancel(ss->api->app->txn, &t->call);
 }
 
+/* A run that parks begins anew, so what it had is not kept for the time in between: streams wait
+ * most of their lives. */
+static err_t task_parked(struct ctx *c, err_t e)
+{
+    if (e == ERR_PARKED)
+        arena_done(c->arena);
+    return e;
+}
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 static err_t gone_run(struct ctx *c)
@@ -223,8 +232,9 @@ void session_job_end(struct session *ss, int64_t run_id, int64_t seq)
 static err_t watch_run(struct ctx *c)
 {
     struct watch_task *t = (struct watch_task *)task_of(c);
+    err_t e = svc_stream_watch(c, &t->worker, t->jobs, t->n, t->wait_ms, &t->looked, &t->found);
 
-    return svc_stream_watch(c, &t->worker, t->jobs, t->n, t->wait_ms, &t->looked, &t->found);
+    return t->n == 0 ? task_parked(c, e) : e; /* the jobs are in there */
 }
 
 static void watch_start(struct session *ss);
@@ -232,6 +242,16 @@ static void watch_start(struct session *ss);
 void session_look(struct session *ss)
 {
     task_cancel(ss, ss->watch ? &ss->watch->t : NULL); /* it begins again with the jobs of now */
+}
+
+/* A worker that stands still, as its stream does not tell, would be given what it has lost, again
+ * and again. */
+static void session_silence(struct session *ss)
+{
+    if (clock_mono_ns() - ss->heard_ns < ss->api->app->lease_claim_ms * 1000000)
+        return;
+    ss->silent = true;
+    task_cancel(ss, ss->claim ? &ss->claim->t : NULL);
 }
 
 static void watch_tell(struct session *ss, const struct watch_task *t)
@@ -244,19 +264,10 @@ static void watch_tell(struct session *ss, const struct watch_task *t)
             continue;
         if (j->fate == FATE_CANCELLED)
             outbox_cancel(ss, j->run_id, j->seq, j->reason);
+        else
+            session_silence(ss);
         session_job_end(ss, j->run_id, j->seq);
     }
-}
-
-/* Its row is gone: somebody deleted it, or it was silent for so long that nobody is there. */
-static void session_forgotten(struct session *ss)
-{
-    int64_t silent_ms = clock_now(clock_system()) - ss->heard_ms;
-
-    if (silent_ms >= ss->api->app->worker_ttl_ms)
-        session_close(ss, ERR_UNAVAILABLE, S("the worker gave no sign of life"));
-    else
-        session_register(ss);
 }
 
 static void watch_done(struct task *task)
@@ -279,7 +290,7 @@ static void watch_done(struct task *task)
             watch_tell(ss, t);
         ss->lost_n += !task->call.timed_out;
         if (e == ERR_OK && t->found == STREAM_FORGOTTEN)
-            session_forgotten(ss); /* begins the watch again */
+            session_register(ss); /* begins the watch again */
         else
             watch_start(ss);
         session_claim(ss);
@@ -328,13 +339,15 @@ static err_t claim_run(struct ctx *c)
 {
     struct claim_task *t = (struct claim_task *)task_of(c);
     struct session *ss = t->t.ss;
+    err_t e;
 
     t->n = t->given = 0;
     if (t->resolve) {
         TRY(svc_access_resolve(c, &ss->cred));
         TRY(svc_access_require(c, S("functions:register")));
     }
-    TRY(svc_worker_claim(c, ss->worker.id, INT64_MAX, t->deadline_ms, &t->claims, &t->n));
+    e = svc_worker_claim(c, ss->worker.id, INT64_MAX, t->deadline_ms, &t->claims, &t->n);
+    TRY(task_parked(c, e));
     return t->n > 0 ? txn_next(c, CALL_READ, claim_load) : ERR_OK;
 }
 
@@ -384,7 +397,7 @@ static void claim_done(struct task *task)
     if (t->given > 0)
         claim_send(ss, t);
     if (e == ERR_NOT_FOUND)
-        session_forgotten(ss);
+        session_register(ss);
     else if (e != ERR_OK && e != ERR_CANCELED)
         session_close(ss, e, err_text(&task->call.ctx, e));
     else if (e == ERR_OK && t->n == 0 && !task->call.timed_out)
@@ -399,8 +412,9 @@ void session_claim(struct session *ss)
     struct claim_task *t;
     err_t e = ERR_OK;
 
-    if (!ss->s || ss->claim || ss->state != SESSION_OPEN || ss->tired || ss->no_more || ss->ended ||
-        stream_backed(ss->s) || ss->jobs.n >= (size_t)ss->worker.max_jobs)
+    if (!ss->s || ss->claim || ss->state != SESSION_OPEN || ss->tired || ss->silent ||
+        ss->no_more || ss->ended || stream_backed(ss->s) ||
+        ss->jobs.n >= (size_t)ss->worker.max_jobs)
         return;
     t = task_new(ss, sizeof(*t), claim_done);
     ss->claim = t;
@@ -516,9 +530,11 @@ static void on_message(struct stream *s, str_t payload)
     struct ctx c = { .arena = &ss->arena, .clock = txn_clock(ss->api->app->txn) };
     err_t e;
 
-    ss->heard_ms = clock_now(clock_system());
+    ss->heard_ns = clock_mono_ns();
+    ss->silent = false;
     if (ss->state != SESSION_NEW) {
         inbox_add(ss, payload);
+        session_claim(ss);
         return;
     }
     e = register_read(&c, ss, payload);

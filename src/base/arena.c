@@ -29,7 +29,7 @@
 #endif
 
 #define ARENA_ALIGN alignof(max_align_t)
-#define ARENA_FIRST ((size_t)8 << 10)
+#define ARENA_FIRST ((size_t)2 << 10)
 #define ARENA_CHUNK_MAX ((size_t)1 << 20)
 #define ARENA_KEEP_MAX ((size_t)256 << 10) /* a reset gives larger chunks back to the heap */
 

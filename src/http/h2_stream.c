@@ -15,7 +15,7 @@
 #define QUEUE_HIGH ((size_t)64 << 10)
 #define QUEUE_LOW ((size_t)16 << 10)
 #define QUEUE_MAX ((size_t)16 << 20)
-#define QUEUE_BYTES_FIRST 4096
+#define QUEUE_BYTES_FIRST 512
 #define BODY_BYTES_FIRST 4096
 /* Smaller replies do not count in the bound on replies. */
 #define LARGE_REPLY_BYTES ((size_t)64 << 10)

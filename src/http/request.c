@@ -18,7 +18,6 @@ struct request *request_new(struct http_loop *hl, struct conn *conn)
     } else {
         r = mem_zero(sizeof(*r));
         arena_init(&r->req.arena);
-        r->h1 = h1_new();
         r->hl = hl;
         r->req.loop = hl->loop;
     }
@@ -28,7 +27,10 @@ struct request *request_new(struct http_loop *hl, struct conn *conn)
     if (r->next != NULL)
         r->next->prev = r;
     hl->requests = r;
-    h1_start(r->h1, &r->req.arena, &hl->server->h1);
+    if (conn->h2 == NULL) {
+        r->h1 = r->h1 != NULL ? r->h1 : h1_new();
+        h1_start(r->h1, &r->req.arena, &hl->server->h1);
+    }
     return r;
 }
 
