@@ -76,14 +76,8 @@ static void exec_turn(struct worker *w, struct call *call)
 
 bool exec_next(struct worker *w)
 {
-    struct txn *t = w->t;
-    struct deliver d = { 0 };
-    struct call *call;
+    struct call *call = txn_queue_next(w->t, CALL_WRITE);
 
-    mutex_lock(&t->lock);
-    call = txn_queue_take(t, txn_list(t, CALL_WRITE), &d);
-    mutex_unlock(&t->lock);
-    deliver_flush(&d);
     if (call == NULL)
         return false;
     if (call->kind == CALL_WRITE)

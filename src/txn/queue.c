@@ -73,6 +73,18 @@ struct call *txn_queue_take(struct txn *t, struct call_list *l, struct deliver *
     return call;
 }
 
+struct call *txn_queue_next(struct txn *t, enum call_kind kind)
+{
+    struct deliver d = { 0 };
+    struct call *call;
+
+    mutex_lock(&t->lock);
+    call = txn_queue_take(t, txn_list(t, kind), &d);
+    mutex_unlock(&t->lock);
+    deliver_flush(&d);
+    return call;
+}
+
 /* ---- what becomes of a call ------------------------------------------------------------------ */
 
 bool txn_is_good(err_t e)

@@ -30,14 +30,8 @@ void read_turn(struct worker *w, struct call *call)
 
 bool read_next(struct worker *w)
 {
-    struct txn *t = w->t;
-    struct deliver d = { 0 };
-    struct call *call;
+    struct call *call = txn_queue_next(w->t, CALL_READ);
 
-    mutex_lock(&t->lock);
-    call = txn_queue_take(t, txn_list(t, CALL_READ), &d);
-    mutex_unlock(&t->lock);
-    deliver_flush(&d);
     if (call != NULL)
         read_turn(w, call);
     return call != NULL;

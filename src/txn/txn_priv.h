@@ -155,6 +155,8 @@ bool txn_queue_wait(struct txn *t, struct queue *q);
 /* With lock held: the next call of the list, marked as running; calls that shall not run any more
  * end into d instead. NULL when the list is empty. */
 struct call *txn_queue_take(struct txn *t, struct call_list *l, struct deliver *d);
+/* The same for the list of a kind; takes the lock. */
+struct call *txn_queue_next(struct txn *t, enum call_kind kind);
 /* With lock held: a call that was taken goes back to the front of its line. */
 void txn_queue_return(struct txn *t, struct call *call);
 /* With lock held: a call that is no longer in the park table counts as waiting again. */
