@@ -276,6 +276,20 @@ static void a_long_chain_of_invokes_fails_whole(void **state)
     assert_int_equal(count(s, "wakes"), 0);
 }
 
+/* Whose run was made for an endpoint need not be one. */
+static void a_worker_is_no_endpoint_because_its_run_once_had_one(void **state)
+{
+    struct sim *s = *state;
+    int64_t id;
+
+    sim_function(s, "{\"id\":\"pack\",\"triggers\":[{\"event\":\"go\"}],\"preferredMode\":"
+                    "\"EXECUTION_MODE_PUSH\",\"endpointUrl\":\"http://127.0.0.1:1/\"}");
+    id = sim_emit(s, "go", "{}");
+    world(s, "");
+    sim_ok(s, send_invoke(sim_take(s, "w"), "invoke_function", "nobody"));
+    assert_run(s, id, RUN_FAILED);
+}
+
 static void a_child_that_ends_late_changes_nothing(void **state)
 {
     struct sim *s = *state;
@@ -298,11 +312,16 @@ static void a_child_that_ends_late_changes_nothing(void **state)
 
 static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup_file, sim_teardown)
-    T(an_event_completes_the_wait_with_itself),    T(the_order_of_messages),
-    T(a_deadline_and_an_event_at_the_same_moment), T(many_are_woken_in_slices_and_new_ones_are_not),
-    T(filters_beyond_the_slice_are_all_asked),     T(every_end_of_a_run_removes_its_rows),
-    T(one_event_cancels_many_in_slices),           T(a_long_chain_of_invokes_fails_whole),
+    T(an_event_completes_the_wait_with_itself),
+    T(the_order_of_messages),
+    T(a_deadline_and_an_event_at_the_same_moment),
+    T(many_are_woken_in_slices_and_new_ones_are_not),
+    T(filters_beyond_the_slice_are_all_asked),
+    T(every_end_of_a_run_removes_its_rows),
+    T(one_event_cancels_many_in_slices),
+    T(a_long_chain_of_invokes_fails_whole),
     T(a_child_that_ends_late_changes_nothing),
+    T(a_worker_is_no_endpoint_because_its_run_once_had_one),
 };
 
 SIM_MAIN(tests, getenv("IRONFLOW_TEST_PG_URL"))

@@ -239,7 +239,7 @@ static err_t event_yield(struct ctx *c, struct yielded *y, struct run_move *out)
 static err_t catches_note(struct ctx *c, struct held *h)
 {
     struct worker w = { 0 };
-    bool known = false, catches = h->run.mode == MODE_PUSH;
+    bool known = false, catches = h->run.worker.n == 0; /* an endpoint */
 
     if (!catches) {
         TRY(store_worker_get(c, h->run.worker, &w, &known));
