@@ -23,7 +23,8 @@
 #define SLOT_TEXT_MAX 8
 #define NAME_TRIES 20
 #define NAME_AGAIN_MS 50
-#define TICK_MS 1000    /* looks whether there are others, tries again to reach the database */
+#define TICK_MS 1000 /* looks whether there are others, tries again to reach the database */
+#define TELL_EVERY_MS 2
 #define UNTOLD_MAX 4096 /* more are forgotten */
 
 struct peers {
@@ -195,6 +196,8 @@ static err_t tell(struct peers *p, const struct signal_list *l)
 {
     for (size_t at = 0; at < l->n;)
         TRY(db_line_say(&p->c, p->line, tell_text(p, l, &at)));
+    if (l->n > 0)
+        (void)poll(NULL, 0, TELL_EVERY_MS); /* what comes meanwhile goes together */
     return ERR_OK;
 }
 
