@@ -244,16 +244,6 @@ void session_look(struct session *ss)
     task_cancel(ss, ss->watch ? &ss->watch->t : NULL); /* it begins again with the jobs of now */
 }
 
-/* A worker that stands still, as its stream does not tell, would be given what it has lost, again
- * and again. */
-static void session_silence(struct session *ss)
-{
-    if (clock_mono_ns() - ss->heard_ns < ss->api->app->lease_claim_ms * 1000000)
-        return;
-    ss->silent = true;
-    task_cancel(ss, ss->claim ? &ss->claim->t : NULL);
-}
-
 static void watch_tell(struct session *ss, const struct watch_task *t)
 {
     for (size_t i = 0; i < t->n; i++) {
@@ -264,10 +254,19 @@ static void watch_tell(struct session *ss, const struct watch_task *t)
             continue;
         if (j->fate == FATE_CANCELLED)
             outbox_cancel(ss, j->run_id, j->seq, j->reason);
-        else
-            session_silence(ss);
         session_job_end(ss, j->run_id, j->seq);
     }
+}
+
+/* Its row is gone: somebody deleted it, or it was silent for so long that nobody is there. */
+static void session_forgotten(struct session *ss)
+{
+    int64_t silent_ms = clock_now(clock_system()) - ss->heard_ms;
+
+    if (silent_ms >= ss->api->app->worker_ttl_ms)
+        session_close(ss, ERR_UNAVAILABLE, S("the worker gave no sign of life"));
+    else
+        session_register(ss);
 }
 
 static void watch_done(struct task *task)
@@ -290,7 +289,7 @@ static void watch_done(struct task *task)
             watch_tell(ss, t);
         ss->lost_n += !task->call.timed_out;
         if (e == ERR_OK && t->found == STREAM_FORGOTTEN)
-            session_register(ss); /* begins the watch again */
+            session_forgotten(ss); /* begins the watch again */
         else
             watch_start(ss);
         session_claim(ss);
@@ -397,7 +396,7 @@ static void claim_done(struct task *task)
     if (t->given > 0)
         claim_send(ss, t);
     if (e == ERR_NOT_FOUND)
-        session_register(ss);
+        session_forgotten(ss);
     else if (e != ERR_OK && e != ERR_CANCELED)
         session_close(ss, e, err_text(&task->call.ctx, e));
     else if (e == ERR_OK && t->n == 0 && !task->call.timed_out)
@@ -412,9 +411,8 @@ void session_claim(struct session *ss)
     struct claim_task *t;
     err_t e = ERR_OK;
 
-    if (!ss->s || ss->claim || ss->state != SESSION_OPEN || ss->tired || ss->silent ||
-        ss->no_more || ss->ended || stream_backed(ss->s) ||
-        ss->jobs.n >= (size_t)ss->worker.max_jobs)
+    if (!ss->s || ss->claim || ss->state != SESSION_OPEN || ss->tired || ss->no_more || ss->ended ||
+        stream_backed(ss->s) || ss->jobs.n >= (size_t)ss->worker.max_jobs)
         return;
     t = task_new(ss, sizeof(*t), claim_done);
     ss->claim = t;
@@ -530,11 +528,9 @@ static void on_message(struct stream *s, str_t payload)
     struct ctx c = { .arena = &ss->arena, .clock = txn_clock(ss->api->app->txn) };
     err_t e;
 
-    ss->heard_ns = clock_mono_ns();
-    ss->silent = false;
+    ss->heard_ms = clock_now(clock_system());
     if (ss->state != SESSION_NEW) {
         inbox_add(ss, payload);
-        session_claim(ss);
         return;
     }
     e = register_read(&c, ss, payload);
