@@ -8,7 +8,9 @@
 #include "engine/step.h"
 
 /* A batch that is as large as this stops the stream until it runs. */
-enum { BATCH_MESSAGES = 256, TELL_MS = 10000 };
+enum { BATCH_MESSAGES = 256 };
+/* Signs of life are written no oftener. */
+#define TELL_NS ((int64_t)10000 * 1000000)
 #define BATCH_BYTES ((size_t)1 << 20)
 /* More than this is decoded by a reader thread. */
 #define DECODE_HERE_MAX ((size_t)64 << 10)
@@ -551,9 +553,9 @@ void inbox_flush(struct session *ss)
         return;
     ss->next = NULL;
     ss->batch = b;
-    b->alive = ss->heard_ms - ss->told_ms >= TELL_MS;
+    b->alive = ss->heard_ns - ss->told_ns >= TELL_NS;
     if (b->alive)
-        ss->told_ms = ss->heard_ms;
+        ss->told_ns = ss->heard_ns;
     if (b->bytes <= DECODE_HERE_MAX) {
         batch_decode(&b->t.call.ctx, b);
         b->to = b->n;

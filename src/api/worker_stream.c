@@ -261,9 +261,7 @@ static void watch_tell(struct session *ss, const struct watch_task *t)
 /* Its row is gone: somebody deleted it, or it was silent for so long that nobody is there. */
 static void session_forgotten(struct session *ss)
 {
-    int64_t silent_ms = clock_now(clock_system()) - ss->heard_ms;
-
-    if (silent_ms >= ss->api->app->worker_ttl_ms)
+    if (clock_mono_ns() - ss->heard_ns >= ss->api->app->worker_ttl_ms * 1000000)
         session_close(ss, ERR_UNAVAILABLE, S("the worker gave no sign of life"));
     else
         session_register(ss);
@@ -528,7 +526,7 @@ static void on_message(struct stream *s, str_t payload)
     struct ctx c = { .arena = &ss->arena, .clock = txn_clock(ss->api->app->txn) };
     err_t e;
 
-    ss->heard_ms = clock_now(clock_system());
+    ss->heard_ns = clock_mono_ns();
     if (ss->state != SESSION_NEW) {
         inbox_add(ss, payload);
         return;

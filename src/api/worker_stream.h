@@ -43,8 +43,8 @@ struct session {
     struct batch *batch; /* in flight */
     struct batch *next;  /* collects */
     uint64_t lost_n;     /* times that the watch was woken */
-    int64_t heard_ms;    /* when the last message came */
-    int64_t told_ms;     /* when that was last written */
+    int64_t heard_ns;    /* when the last message came */
+    int64_t told_ns;     /* the same of the last that was written */
     struct task *timer;  /* wakes a tired session */
 };
 
