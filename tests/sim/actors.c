@@ -8,12 +8,12 @@
 
 enum { OPEN_RUNS_MAX = 40, OPS_MAX = 40 };
 
-static const str_t fn_ids[SIM_FNS] = {
-    { "sim-a", 5 }, { "sim-b", 5 }, { "sim-any", 7 }, { "sim-c", 5 }, { "sim-d", 5 }
-};
-static const str_t fn_events[SIM_FNS] = {
-    { "sim.a", 5 }, { "sim.b", 5 }, { "sim.*", 5 }, { "sim.c.>", 7 }, { "sim.d", 5 }
-};
+static const str_t fn_ids[SIM_FNS] = { { "sim-a", 5 },   { "sim-b", 5 }, { "sim-any", 7 },
+                                       { "sim-c", 5 },   { "sim-d", 5 }, { "sim-push", 8 },
+                                       { "sim-flip", 8 } };
+static const str_t fn_events[SIM_FNS] = { { "sim.a", 5 },   { "sim.b", 5 }, { "sim.*", 5 },
+                                          { "sim.c.>", 7 }, { "sim.d", 5 }, { "sim.p", 5 },
+                                          { "sim.q", 5 } };
 /* By function and variant; a registration changes the variant. */
 static const struct retry_policy policies[SIM_FNS][2] = {
     { { 3, 1000, 300000, 2.0 }, { 3, 400, 300000, 3.0 } },
@@ -21,15 +21,19 @@ static const struct retry_policy policies[SIM_FNS][2] = {
     { { 5, 100, 700, 2.0 }, { 5, 200, 90000, 10.0 } },
     { { 4, 30000, 60000, 1.5 }, { 4, 2000, 2500, 2.0 } },
     { { 2, 1000, 60000, 2.0 }, { 2, 1000, 60000, 2.0 } },
+    { { 4, 500, 60000, 2.0 }, { 9, 100, 2000, 2.0 } },
+    { { 3, 1000, 60000, 2.0 }, { 3, 1000, 60000, 2.0 } },
 };
 /* The same: limits of concurrency by the lane in the data, and who has actors. */
-const int64_t sim_limits[SIM_FNS][2] = { { 2, 3 }, { 0, 0 }, { 0, 4 }, { 2, 1 }, { 0, 0 } };
-static const bool actors[SIM_FNS] = { false, false, false, true, false };
+const int64_t sim_limits[SIM_FNS][2] = { { 2, 3 }, { 0, 0 }, { 0, 4 }, { 2, 1 },
+                                         { 0, 0 }, { 0, 0 }, { 2, 2 } };
+static const bool actors[SIM_FNS] = { [3] = true };
 static const str_t names[] = { { "sim.d", 5 },     { "sim.a", 5 }, { "sim.b", 5 }, { "sim.c.x", 7 },
                                { "sim.c.y.z", 9 }, { "other", 5 }, { "wake", 4 },  { "wake", 4 },
-                               { "wake", 4 },      { "stop", 4 } };
+                               { "wake", 4 },      { "stop", 4 },  { "sim.p", 5 }, { "sim.p", 5 },
+                               { "sim.q", 5 } };
 /* By function: what cancels its runs. */
-static const bool stops[SIM_FNS] = { false, true, false, true, false };
+static const bool stops[SIM_FNS] = { [1] = true, [3] = true, [SIM_PUSH] = true };
 
 static struct op *op_of(struct ctx *c)
 {
@@ -59,13 +63,15 @@ static err_t run_register(struct ctx *c)
     struct pb_cancel_on_spec cancel = { .event = S("stop"), .match = S("data.s") };
     struct pb_concurrency_config limit = { .limit = (int32_t)sim_limits[op->fn][op->variant],
                                            .key = S("lane") };
+    bool push = op->fn == SIM_PUSH || (op->fn == SIM_FLIP && op->variant == 0), created;
     struct pb_register_function_request in = {
         .id = fn_ids[op->fn],
         .triggers = triggers,
         .triggers_n = op->fn == SIM_HELD ? 2 : 1,
         .debounce = op->fn == SIM_HELD ? &burst : NULL,
         .retry = &retry,
-        .preferred_mode = MODE_PULL,
+        .preferred_mode = push ? MODE_PUSH : MODE_PULL,
+        .endpoint_url = push ? str_printf(c->arena, SIM_URL "%d", op->fn) : STR_NULL,
         .cancel_on = &cancel,
         .cancel_on_n = stops[op->fn] ? 1 : 0,
         .concurrency = limit.limit > 0 ? &limit : NULL,
@@ -73,7 +79,6 @@ static err_t run_register(struct ctx *c)
         .recording = (op->fn & 1) == 0,
     };
     struct function out = { 0 };
-    bool created;
 
     return svc_function_register(c, &in, &out, &created);
 }
@@ -341,8 +346,10 @@ static void operator_step(struct sim *s)
         intervene(s);
     else if (roll < 75)
         wait_for_runs(s);
-    else if (roll < 85)
+    else if (roll < 83)
         fn_register(s, (int)pick(s, SIM_FNS));
+    else if (roll < 88)
+        breaker_reset_op(s);
     else
         fn_status(s, (int)pick(s, SIM_HELD), chance(s, 30) ? FN_PAUSED : FN_ACTIVE);
 }
@@ -373,8 +380,11 @@ void actor_step(struct sim *s)
         roll = 99;
     if (s->draining)
         roll = 20 + pick(s, 70);
+    endpoints_time(s);
     if (s->draining && chance(s, 10))
         intervene(s);
+    else if (chance(s, 15))
+        endpoint_step(s);
     else if (roll < 14)
         emitter_step(s);
     else if (roll < 85)
@@ -419,6 +429,8 @@ static void wait_reply(struct sim *s, struct op *op)
 
 static void fn_reply(struct sim *s, struct op *op)
 {
+    if (op->kind == OP_REGISTER_FN && op->fn == SIM_FLIP)
+        s->flipped = s->ops_made + 1;
     if (op->call.result != ERR_OK) {
         violation(s, "a function was refused: " STR_FMT,
                   STR_ARG(err_text(&op->call.ctx, op->call.result)));
@@ -429,6 +441,7 @@ static void fn_reply(struct sim *s, struct op *op)
         return;
     }
     s->fns[op->fn].retry = policies[op->fn][op->variant];
+    s->fns[op->fn].changed = s->turn;
     if (s->fns[op->fn].key == 0)
         fns_learn(s);
 }
@@ -438,7 +451,7 @@ void op_reply(struct sim *s, struct op *op)
     static const char *const words[] = { "register", "status", "emit",   "invoke",  "batch",
                                          "spoil",    "worker", "poll",   "release", "ack",
                                          "report",   "beat",   "cancel", "wait",    "pause",
-                                         "resume",   "change" };
+                                         "resume",   "change", "reset" };
 
     note(s, "call %lld %s: %d" STR_FMT " " STR_FMT, (long long)op->no, words[op->kind],
          (int)op->call.result, STR_ARG(op->job_id), STR_ARG(op->worker_id));
@@ -466,6 +479,11 @@ void op_reply(struct sim *s, struct op *op)
     case OP_RESUME:
     case OP_CHANGE:
         operator_reply(s, op);
+        break;
+    case OP_RESET:
+        if (op->call.result != ERR_OK && op->call.result != ERR_NOT_FOUND)
+            violation(s, "a breaker was not reset: " STR_FMT,
+                      STR_ARG(err_text(&op->call.ctx, op->call.result)));
         break;
     case OP_WORKER:
     case OP_POLL:

@@ -5,6 +5,7 @@
 #include "store/workers.h"
 
 #define SWEEP_MS 2000 /* how often leases are looked at */
+#define SLOT_KEPT_MS 1003
 
 /* ---- idle
  * ---------------------------------------------------------------------------------------- */
@@ -42,11 +43,14 @@ static void idle_polls(struct sim *s, int64_t ready)
         const struct op *op = s->ops.items[i];
         int64_t worker;
 
-        if (op->kind != OP_POLL)
-            continue;
+        if (op->kind != OP_POLL || op->no < s->flipped)
+            continue; /* it waits for the functions that were pulled when it came */
         worker = store_worker_key(&s->c, op->worker_id);
         if (ready == 0 && rows_number(s, &mine, ARGS(DB_INT(worker))) == 0)
             continue;
+        if (!sim_catches(op->worker_id) &&
+            s->clock.virtual_ms <= op->deadline - s->app.poll_hold_ms + SLOT_KEPT_MS)
+            continue; /* its last slot is kept for a job that may come back */
         if (rows_number(s, &q, ARGS(DB_INT(worker))) < SIM_HOLDS)
             violation(s, "poll %lld of " STR_FMT " waits while %lld runs are ready",
                       (long long)op->no, STR_ARG(op->worker_id), (long long)ready);
@@ -72,9 +76,11 @@ static void idle_waits(struct sim *s)
 
 void check_idle(struct sim *s)
 {
-    static const struct sql q = { "SELECT q.run_id, q.state, q.ready_at, q.lease_until, "
-                                  "q.execution_seq, q.bound, r.pause_reason FROM queue q "
-                                  "JOIN runs r ON r.id = q.run_id" };
+    static const struct sql q = {
+        "SELECT q.run_id, q.state, q.ready_at, q.lease_until, "
+        "q.execution_seq, q.bound, r.pause_reason, f.mode FROM queue q "
+        "JOIN runs r ON r.id = q.run_id JOIN functions f ON f.key = q.fn"
+    };
     static const struct sql timers = { "SELECT count(*) FROM timers WHERE due <= $1" };
     int64_t n = 0, ready = 0;
     struct db_rows r;
@@ -84,7 +90,7 @@ void check_idle(struct sim *s)
     if (rows_open(s, &q, ARGS_NONE, &r)) {
         for (; db_row(&r) && !s->failed; n++) {
             idle_job(s, &r);
-            ready += db_int(&r, 1) == JOB_READY && db_int(&r, 5) == 0;
+            ready += db_int(&r, 1) == JOB_READY && db_int(&r, 5) == 0 && db_int(&r, 7) == MODE_PULL;
         }
         rows_close(s, &r);
     }
@@ -94,6 +100,8 @@ void check_idle(struct sim *s)
         rows_number(s, &timers, ARGS(DB_INT(s->clock.virtual_ms))) > 0)
         violation(s, "a timer is due and nobody fires it");
     idle_polls(s, ready);
+    check_outcomes(s);
+    check_push(s);
     check_due(s);
     if (s->checked != s->totals.commits + s->totals.crashes) {
         check_waits(s);

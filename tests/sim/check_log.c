@@ -82,6 +82,7 @@ static void see_run(struct sim *s, const struct record *rec)
     r->runnings += status == RUN_RUNNING;
     if (sm_final(&run_sm, (int)status)) {
         r->ended = true;
+        r->ended_at = s->turn;
         s->open_runs--;
     }
 }

@@ -102,6 +102,9 @@ bool sim_run(const struct sim_opts *o, struct sim_totals *totals, char *why, siz
     vec_done(&s->order);
     vec_done(&s->emits);
     vec_done(&s->ops);
+    for (size_t i = 0; i < s->outcomes.n; i++)
+        mem_free(s->outcomes.items[i]);
+    vec_done(&s->outcomes);
     arena_done(&s->keep);
     mem_free(s);
     return ok;

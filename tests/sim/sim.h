@@ -17,8 +17,10 @@
 #include "txn/txn.h"
 
 enum {
-    SIM_FNS = 5,
+    SIM_FNS = 7,
     SIM_HELD = 4, /* the function that is debounced and has a schedule; it is never paused */
+    SIM_PUSH = 5, /* one with an endpoint */
+    SIM_FLIP = 6, /* one that has an endpoint in its first variant */
     SIM_WORKERS = 6,
     SIM_HOLDS = 6,   /* jobs a worker takes at most */
     SIM_GHOSTS = 48, /* lost holds that may still report */
@@ -28,6 +30,8 @@ enum {
     SIM_BATCH = 3,
     SIM_LATE = 8, /* claims whose return comes late */
 };
+
+#define SIM_URL "http://push/" /* and the number of the function */
 
 enum sim_crash { SIM_KILL, SIM_POWER };
 
@@ -46,6 +50,8 @@ struct sim_totals {
     int64_t crashes, restarts, faults, runs, commits, messages;
     int64_t pauses, resumes, changes, trails; /* operators; recorded runs */
     int64_t woken, late, children, stopped; /* waits by event or deadline, invokes, cancel specs */
+    int64_t requests, answers, refusals;    /* to endpoints, and what came back */
+    int64_t opened, probes;                 /* breakers */
     int64_t kept, dropped, torn;            /* unsynced writes at power cuts */
     uint64_t digest;                        /* of all notes: equal for equal seeds */
 };
@@ -66,6 +72,7 @@ struct m_run {
     int64_t id, fn;      /* fn: index, -1 while unknown */
     bool acked;          /* an emit answered with it */
     bool created, ended; /* by the messages */
+    int64_t ended_at;    /* turn in which they were read */
     enum run_status status;
     int64_t runnings;            /* messages that say running */
     int64_t seq_max;             /* highest segment handed to a worker that heard of it */
@@ -104,6 +111,7 @@ struct m_fn {
     int64_t key;
     enum fn_status status;
     struct retry_policy retry;
+    int64_t changed; /* turn */
     int variant;
 };
 
@@ -113,7 +121,7 @@ struct m_fn {
 /* A job as its worker sees it. */
 struct hold {
     struct m_run *run;
-    int64_t seq, attempt, max_attempts, base;
+    int64_t seq, attempt, max_attempts;
     str_t token, job_id, worker;
     uint32_t done;    /* steps known to be completed, by bit */
     uint32_t pending; /* executed and not yet reported */
@@ -153,6 +161,7 @@ enum op_kind {
     OP_PAUSE,
     OP_RESUME,
     OP_CHANGE,
+    OP_RESET,
 };
 
 /* One call and what it is about. */
@@ -190,6 +199,25 @@ struct op {
     bool ended_all, now;
 };
 
+/* What an endpoint gets, from its request or message. */
+struct handed_step {
+    str_t id, output;
+};
+struct handed {
+    struct m_run *run;
+    int64_t seq, attempt, max_attempts, lease_ms;
+    struct handed_step steps[SIM_STEPS_MAX];
+    size_t steps_n;
+};
+
+/* A function with an endpoint, when all was idle last, and what happened since. */
+struct push_seen {
+    int64_t state, until; /* of its breaker */
+    int64_t sent, answered;
+    bool reset; /* perhaps, by an operator */
+    bool down;  /* the endpoint */
+};
+
 /* ---- the whole
  * ------------------------------------------------------------------------------------ */
 
@@ -212,6 +240,8 @@ struct sim {
     struct db_conn *writer, *reader;
     struct txn *txn;
     struct jobs *jobs;
+    struct loop *loop; /* drained here, never run */
+    struct push *push;
     struct arena scratch; /* of reads and of ctx */
     struct ctx c;
     bool open, down, stopping, commit_hit;
@@ -220,8 +250,10 @@ struct sim {
     int64_t late_until; /* a job that met a fault waits that long */
     int64_t crash_in;   /* commits until the next crash */
     bool crash_before;
-    struct vec ops; /* under way */
+    struct vec ops;  /* under way */
+    int64_t settled; /* turn in which all began to come to rest */
     int64_t ops_made;
+    int64_t flipped; /* calls made when SIM_FLIP was registered last */
 
     /* model */
     struct map runs;  /* struct m_run by id */
@@ -242,6 +274,12 @@ struct sim {
     int64_t late_n;
     int64_t keys_used;
     bool draining;
+
+    /* endpoint.c */
+    struct vec requests; /* struct request */
+    struct push_seen push_seen[SIM_FNS];
+    int64_t tick_at;
+    struct vec outcomes; /* model.c: struct outcome */
 };
 
 /* Runs one seed. False on a violation, which s->why and the notes describe. */
@@ -255,6 +293,7 @@ bool chance(struct sim *s, int percent);
 int64_t pick(struct sim *s, int64_t n);
 
 /* world.c: the process under test. */
+struct sim *sim_of(void *app);
 void world_make(struct sim *s);
 void world_free(struct sim *s);
 /* Runs what waits until nothing does, then checks; after a crash, starts again and checks it all.
@@ -299,6 +338,30 @@ void worker_unknown(struct sim *s, struct op *op);
 void actors_recover(struct sim *s);
 str_t run_text(struct sim *s, int64_t id);
 
+/* endpoint.c: endpoints of push functions, which are as good or bad as they like. */
+void endpoint_step(struct sim *s);
+void endpoints_time(struct sim *s);
+void endpoints_free(struct sim *s);
+/* In a read, when all is idle: what was sent, and breakers. */
+void check_push(struct sim *s);
+void breaker_reset_op(struct sim *s);
+
+/* plan.c: what a handler does with a job. */
+int plan_steps(const struct m_run *r);
+bool plan_yields(const struct m_run *r, int step);
+uint32_t step_bit(int step);
+/* The first step that is neither completed nor executed; the number of steps when there is none. */
+int plan_next(const struct hold *h);
+void plan_execute(struct sim *s, struct hold *h, int step);
+/* Completed steps into a report. The result of a step is new with every execution: which one is
+ * kept can be seen. */
+void plan_fill(struct sim *s, const struct hold *h, uint32_t bits, struct report *out);
+/* h->final, made once: whoever repeats it says the same again. */
+void plan_final(struct sim *s, struct hold *h, enum report_kind kind);
+struct hold *hold_new(struct sim *s, struct m_run *r, int64_t seq);
+/* The step came with the job as completed. */
+void hold_done(struct sim *s, struct hold *h, str_t step_id);
+
 /* check_waits.c: waits, children and cancel specs. In a read. */
 void check_waits(struct sim *s);
 /* When all is over: nothing is left, and how much there was. */
@@ -307,7 +370,7 @@ void check_waits_end(struct sim *s);
 void check_woken(struct sim *s, const struct op *op, size_t i);
 /* What a step is handed out with is the event that it waited for. */
 void check_event_output(struct sim *s, const struct assignment *a, const struct step *st);
-/* Does a worker of this id say that it understands failed invokes? */
+/* Does a worker of this id say that it understands failed invokes? It then sleeps not when full. */
 bool sim_catches(str_t worker_id);
 
 /* model.c */
@@ -323,6 +386,16 @@ struct m_step *model_step(struct sim *s, struct m_run *r, str_t step_id);
 void model_freeze(struct sim *s, struct m_run *r, str_t step_id, str_t output);
 void model_emitted(struct sim *s, const struct op *op, size_t i);
 void model_assigned(struct sim *s, const struct assignment *a);
+/* The same for what was found out from outside, when all is idle. */
+void model_handed(struct sim *s, const struct handed *h);
+/* The segment that has the run now; 0: none. */
+int64_t model_claimed(struct sim *s, const struct m_run *r, int64_t *max_attempts);
+/* A report that gets no answer is looked for in the rows when all is idle. sure: it comes through
+ * faults of the database. */
+void outcome_expect(struct sim *s, struct hold *h, const struct report *r, bool sure);
+/* How many of the run, or of the function, are looked for. */
+int64_t outcomes_of(const struct sim *s, const struct m_run *r, int fn);
+void check_outcomes(struct sim *s);
 /* After an accepted or refused report, ack or cancel: does the database say the same? */
 void model_report(struct sim *s, const struct op *op);
 /* A final report that was perhaps accepted: others may get the run sooner than its lease says. */
@@ -336,6 +409,8 @@ void operator_reply(struct sim *s, struct op *op);
 void operator_unknown(struct sim *s, struct op *op);
 /* May an operator have changed the run in this turn? */
 bool run_operated(const struct sim *s, const struct m_run *r);
+/* The same, in this settling. */
+bool run_operated_lately(const struct sim *s, const struct m_run *r);
 /* In a read transaction of the checks. */
 void check_operators(struct sim *s);
 void check_trails(struct sim *s);

@@ -3,59 +3,11 @@
 #include "sim.h"
 #include "svc/workers.h"
 
-#define FUNCTIONS S("[\"sim-a\",\"sim-b\",\"sim-any\",\"sim-c\",\"sim-d\"]")
+#define FUNCTIONS S("[\"sim-a\",\"sim-b\",\"sim-any\",\"sim-c\",\"sim-d\",\"sim-flip\"]")
 
 static struct op *op_of(struct ctx *c)
 {
     return c->call->arg;
-}
-
-/* ---- what a handler does: decided by the run, so that every execution agrees
- * ---------------------- */
-
-static int plan_steps(const struct m_run *r)
-{
-    return 1 + (int)((uint64_t)r->id * 0x9e3779b97f4a7c15u >> 40) % SIM_STEPS_MAX;
-}
-
-enum plan { PLAN_RUN, PLAN_SLEEP, PLAN_WAIT, PLAN_INVOKE, PLAN_ASYNC };
-
-static uint64_t plan_hash(const struct m_run *r, int step)
-{
-    return (uint64_t)r->id * 0xd6e8feb86659fd93u >> (step + 20);
-}
-
-static enum plan plan_of(const struct m_run *r, int step)
-{
-    static const enum plan plans[18] = { PLAN_SLEEP, PLAN_SLEEP,  PLAN_WAIT,
-                                         PLAN_WAIT,  PLAN_INVOKE, PLAN_ASYNC };
-
-    return plans[plan_hash(r, step) % 18];
-}
-
-static bool plan_yields(const struct m_run *r, int step)
-{
-    return plan_of(r, step) != PLAN_RUN;
-}
-
-static str_t step_id(struct arena *a, const struct m_run *r, int step)
-{
-    return str_printf(a, STR_FMT ":s%d:0", STR_ARG(id_text(a, ID_RUN, r->id)), step);
-}
-
-static uint32_t bit(int step)
-{
-    return 1u << step;
-}
-
-/* The first step that is neither completed nor executed; the number of steps when there is none. */
-static int next_step(const struct hold *h)
-{
-    int i = 0, n = plan_steps(h->run);
-
-    while (i < n && ((h->done | h->pending) & bit(i)) != 0)
-        i++;
-    return i;
 }
 
 /* ---- holds
@@ -80,25 +32,14 @@ static void hold_drop(struct sim *s, struct sim_worker *w, const struct hold *go
 static void hold_take(struct sim *s, struct sim_worker *w, struct op *op,
                       const struct assignment *a)
 {
-    struct hold *h = NEW(&s->keep, struct hold);
+    struct hold *h = hold_new(s, model_run(s, a->claim.run.id), a->claim.job.execution_seq);
 
-    *h = (struct hold){
-        .run = model_run(s, a->claim.run.id),
-        .seq = a->claim.job.execution_seq,
-        .attempt = a->claim.run.attempt,
-        .max_attempts = a->claim.run.max_attempts,
-        .base = a->step_base,
-        .token = lease_token_text(&s->keep, a->claim.job.token),
-        .job_id = job_id_text(&s->keep, a->claim.run.id, a->claim.job.execution_seq),
-        .worker = str_dup(&s->keep, op->worker_id),
-    };
-    for (int i = 0; i < SIM_STEPS_MAX; i++) {
-        str_t id = step_id(&op->arena, h->run, i);
-
-        for (size_t k = 0; k < a->steps_n; k++)
-            if (str_eq(a->steps[k].step_id, id))
-                h->done |= bit(i);
-    }
+    h->attempt = a->claim.run.attempt;
+    h->max_attempts = a->claim.run.max_attempts;
+    h->token = lease_token_text(&s->keep, a->claim.job.token);
+    h->worker = str_dup(&s->keep, op->worker_id);
+    for (size_t k = 0; k < a->steps_n; k++)
+        hold_done(s, h, a->steps[k].step_id);
     if (w->holds_n < SIM_HOLDS)
         w->holds[w->holds_n++] = h;
     else
@@ -118,8 +59,10 @@ static err_t run_worker(struct ctx *c)
                          .sdk = S("0.29.0"),
                          .runtime = S("node-v22") };
 
-    if (sim_catches(op->worker_id))
-        in.sdk = S("0.30.0");
+    if (sim_catches(op->worker_id)) {
+        in.sdk = S("1");
+        in.runtime = S("c17");
+    }
     return svc_worker_register(c, &in);
 }
 
@@ -222,27 +165,6 @@ static void beat(struct sim *s, struct sim_worker *w)
 /* ---- reports
  * -------------------------------------------------------------------------------------- */
 
-/* The result of a step is new with every execution: which one is kept can be seen. */
-static void fill_steps(struct sim *s, struct arena *a, const struct hold *h, uint32_t bits,
-                       struct report *out)
-{
-    out->steps = NEW_N(a, struct report_step, SIM_STEPS_MAX);
-    for (int i = 0; i < SIM_STEPS_MAX; i++) {
-        struct report_step *st = &out->steps[out->steps_n];
-
-        if ((bits & bit(i)) == 0)
-            continue;
-        st->id = step_id(a, h->run, i);
-        st->name = str_printf(a, "s%d", i);
-        st->type = S("invoke");
-        st->status = S("completed");
-        st->duration_ms = pick(s, 50);
-        st->output =
-            str_printf(a, "{\"by\":%lld,\"no\":%lld}", (long long)h->seq, (long long)s->ops_made);
-        out->steps_n++;
-    }
-}
-
 static void send_report(struct sim *s, struct hold *h, struct sim_worker *w,
                         const struct report *report, uint32_t bits)
 {
@@ -260,7 +182,7 @@ static void progress(struct sim *s, struct hold *h, struct sim_worker *w)
 {
     struct report r = { .kind = REPORT_PROGRESS };
 
-    fill_steps(s, &s->keep, h, h->pending, &r);
+    plan_fill(s, h, h->pending, &r);
     if (chance(s, 8) && r.steps_n > 0) { /* a step that failed and will be tried again */
         struct report_step *last = &r.steps[r.steps_n - 1];
         last->status = S("failed");
@@ -270,86 +192,14 @@ static void progress(struct sim *s, struct hold *h, struct sim_worker *w)
     send_report(s, h, w, &r, h->pending);
 }
 
-static void fill_invoke(struct sim *s, struct hold *h, int step, struct report *r)
-{
-    static const char *const targets[] = { "sim-a", "sim-b", "sim-any", "sim-c", "nobody" };
-    uint64_t hash = plan_hash(h->run, step) / 18;
-    struct m_step *m = model_step(s, h->run, r->yield_step_id);
-
-    if (m->mark == 0) {
-        struct m_emit *emit = model_mark(s);
-
-        emit->by = h->run;
-        m->mark = emit->mark;
-    }
-    r->yield_type =
-        plan_of(h->run, step) == PLAN_ASYNC ? S("invoke_function_async") : S("invoke_function");
-    r->yield_function = str_from(targets[hash % COUNT_OF(targets)]);
-    r->yield_input =
-        str_printf(&s->keep, "{\"mark\":%lld,\"k\":%d}", (long long)m->mark, (int)(hash / 5 % 3));
-    r->yield_timeout_ms = 500 + pick(s, 60000);
-}
-
-static void fill_wait(struct sim *s, const struct hold *h, int step, struct report *r)
-{
-    uint64_t hash = plan_hash(h->run, step) / 18;
-
-    r->yield_type = S("wait_for_event");
-    r->yield_event = hash % 4 == 0 ? S("*") : S("wake");
-    if (hash % 4 == 1)
-        r->yield_match = str_printf(&s->keep, "data.k == %d && has(data.pad)", (int)(hash / 4 % 3));
-    else
-        r->yield_match = S("data.k");
-    if (hash % 4 == 2)
-        r->yield_match_value = str_printf(&s->keep, "\"%d\"", (int)(hash / 4 % 3));
-    r->yield_timeout_ms = 500 + pick(s, 400000);
-}
-
-static void fill_yield(struct sim *s, struct hold *h, struct report *r)
-{
-    int step = next_step(h);
-
-    r->yield_step_id = step_id(&s->keep, h->run, step);
-    switch (plan_of(h->run, step)) {
-    case PLAN_RUN: /* a ghost that gives up does not ask */
-    case PLAN_SLEEP:
-        r->yield_type = S("sleep");
-        r->yield_until_ms = s->clock.virtual_ms + pick(s, chance(s, 50) ? 2000 : 200000) - 100;
-        break;
-    case PLAN_WAIT:
-        fill_wait(s, h, step, r);
-        break;
-    case PLAN_INVOKE:
-    case PLAN_ASYNC:
-        fill_invoke(s, h, step, r);
-        break;
-    }
-}
-
-/* Made once: whoever repeats it says the same again. */
 static void final(struct sim *s, struct hold *h, struct sim_worker *w, enum report_kind kind)
 {
-    struct report *r = &h->final;
     bool first = !h->final_sent;
     struct report copy;
 
-    if (first) {
-        *r = (struct report){ .kind = kind };
-        fill_steps(s, &s->keep, h, h->pending, r);
-        h->final_steps = h->pending;
-        if (kind == REPORT_COMPLETED)
-            r->output = str_printf(&s->keep, "{\"done\":%lld}", (long long)s->ops_made);
-        if (kind == REPORT_FAILED) {
-            r->error = str_printf(&s->keep, "{\"message\":\"e%lld\",\"code\":\"X\"}",
-                                  (long long)s->ops_made);
-            r->retryable = chance(s, 85);
-        }
-        if (kind == REPORT_YIELDED)
-            fill_yield(s, h, r);
-        h->final_sent = true;
-    }
-    copy = *r;
-    send_report(s, h, w, first ? &copy : r, h->final_steps);
+    plan_final(s, h, kind);
+    copy = h->final;
+    send_report(s, h, w, first ? &copy : &h->final, h->final_steps);
 }
 
 /* ---- what a worker does next
@@ -357,7 +207,7 @@ static void final(struct sim *s, struct hold *h, struct sim_worker *w, enum repo
 
 static void job_step(struct sim *s, struct sim_worker *w, struct hold *h)
 {
-    int next = next_step(h), n = plan_steps(h->run);
+    int next = plan_next(h), n = plan_steps(h->run);
 
     if (h->busy)
         return;
@@ -370,11 +220,7 @@ static void job_step(struct sim *s, struct sim_worker *w, struct hold *h)
     } else if (next < n && plan_yields(h->run, next)) {
         final(s, h, w, REPORT_YIELDED);
     } else if (next < n && (h->pending == 0 || chance(s, 50))) {
-        const struct m_step *m = model_step(s, h->run, step_id(&s->scratch, h->run, next));
-
-        if (m->frozen && h->run->seq_max == h->seq && !h->run->ended && h->run->cancelled == 0)
-            violation(s, "step " STR_FMT " is executed again", STR_ARG(m->id));
-        h->pending |= bit(next);
+        plan_execute(s, h, next);
     } else if (h->pending != 0 && (next < n || chance(s, 30))) {
         progress(s, h, w);
     } else {
@@ -466,13 +312,13 @@ void ghost_step(struct sim *s)
         final(s, h, NULL, h->final.kind);
     } else if (chance(s, 25)) {
         ack(s, h, NULL);
-    } else if (h->acked && next_step(h) < plan_steps(h->run) && chance(s, 70)) {
-        if (!plan_yields(h->run, next_step(h)))
-            h->pending |= bit(next_step(h));
+    } else if (h->acked && plan_next(h) < plan_steps(h->run) && chance(s, 70)) {
+        if (!plan_yields(h->run, plan_next(h)))
+            h->pending |= step_bit(plan_next(h));
         if (h->pending != 0)
             progress(s, h, NULL);
     } else {
-        final(s, h, NULL, next_step(h) == plan_steps(h->run) ? REPORT_COMPLETED : REPORT_FAILED);
+        final(s, h, NULL, plan_next(h) == plan_steps(h->run) ? REPORT_COMPLETED : REPORT_FAILED);
     }
 }
 
@@ -520,7 +366,7 @@ static void report_reply(struct sim *s, struct op *op)
         h->acked = true;
         for (size_t i = 0; i < op->report.steps_n; i++)
             if (str_eq(op->report.steps[i].status, S("completed")))
-                h->done |= op->step_bits & bit(op->report.steps[i].name.p[1] - '0');
+                h->done |= op->step_bits & step_bit(op->report.steps[i].name.p[1] - '0');
         h->pending &= ~op->step_bits;
         return;
     }

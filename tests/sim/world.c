@@ -10,6 +10,7 @@
 #include "../power/vfs_torn.h"
 #include "db/db_fault.h"
 #include "jobs/jobs.h"
+#include "jobs/push.h"
 #include "sim.h"
 #include "store/migrations.h"
 #include "svc/access.h"
@@ -27,7 +28,7 @@ enum {
 #define START_MS 1767225600000
 #define CHECKPOINT_BYTES (200 << 10)
 
-static struct sim *sim_of(void *app)
+struct sim *sim_of(void *app)
 {
     return (struct sim *)(void *)((char *)app - offsetof(struct sim, app));
 }
@@ -78,8 +79,12 @@ static void on_after(struct ctx *c, bool committed)
 
 static void on_signal(void *app, const struct signal *sig)
 {
+    struct sim *s = sim_of(app);
+
     if (sig->sig == SIG_ACCESS)
-        svc_access_forget(sim_of(app)->app.access);
+        svc_access_forget(s->app.access);
+    if (sig->sig == SIG_REGISTRY && s->push)
+        push_functions_changed(s->push);
 }
 
 static void on_fatal(void *app, const char *what)
@@ -276,16 +281,22 @@ static err_t start(struct sim *s)
     call_init(&call, CALL_WRITE, boot_run, &b, &s->scratch);
     TRY(txn_run(s->txn, &call));
     TRY(db_conn_open(c, s->db, false, &s->reader));
-    return jobs_start(c, s->txn, &s->jobs);
+    TRY(jobs_start(c, s->txn, &s->jobs));
+    s->push = push_new(&s->app, s->loop);
+    return ERR_OK;
 }
 
 static void stop(struct sim *s)
 {
     s->open = false;
+    push_stop(s->push);
     if (s->jobs)
         jobs_stop(s->jobs);
     if (s->txn)
         txn_stop(s->txn); /* the last answers are still read and checked */
+    loop_drain(s->loop);
+    push_free(s->push);
+    s->push = NULL;
     if (s->reader)
         db_conn_close(s->reader);
     if (s->txn)
@@ -376,6 +387,7 @@ void world_make(struct sim *s)
     (void)snprintf(s->path, sizeof(s->path), "%s/db", s->dir);
     clock_init_virtual(&s->clock, START_MS);
     arena_init(&s->scratch);
+    s->loop = loop_new();
     if (s->o.crash == SIM_POWER)
         vfs_torn_set_up();
     open_again(s);
@@ -401,6 +413,8 @@ void world_free(struct sim *s)
         (void)unlink(name);
     }
     (void)rmdir(s->dir);
+    endpoints_free(s);
+    loop_free(s->loop);
     arena_done(&s->scratch);
 }
 
@@ -470,26 +484,37 @@ static void fault_disarm(struct sim *s)
     s->faulty = false;
 }
 
+/* One turn of the transactions, and mostly what its calls' owners do then; false: all is idle. */
+static bool turn(struct sim *s)
+{
+    struct txn_stats stats;
+    int64_t due;
+    bool more;
+
+    s->turn++;
+    more = txn_step(s->txn, &due);
+    if (more && !s->down)
+        checkpoint(s);
+    if (s->down || power_is_out(s)) {
+        world_crash(s);
+        return true;
+    }
+    if (more && chance(s, 20))
+        return true; /* they come late */
+    loop_drain(s->loop);
+    txn_stats(s->txn, &stats);
+    return more || stats.waiting > 0;
+}
+
 void world_settle(struct sim *s)
 {
     int turns = 0;
-    bool more = true;
 
     fault_arm(s);
-    while (more && !s->failed) {
-        int64_t due;
-
-        s->turn++;
-        more = txn_step(s->txn, &due);
-        if (more && !s->down)
-            checkpoint(s);
-        if (s->down || power_is_out(s)) {
-            world_crash(s);
-            more = true;
-        }
+    s->settled = s->turn;
+    while (!s->failed && turn(s))
         if (++turns > TURNS_MAX)
             violation(s, "it does not come to rest");
-    }
     fault_disarm(s);
     if (!s->failed)
         check_log(s);
