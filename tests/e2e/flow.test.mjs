@@ -89,6 +89,19 @@ test('a schedule that cannot be read is refused with its place', async () => {
   assert.match(bad.body.message, /triggers\[1\]\.cron/);
 });
 
+test('a schedule that never fires is refused and leaves the function as it was', async () => {
+  const cron = (text) => s.rpc('RegisterFunction', { id: 'never-cron', triggers: [{ event: 'never.go' }, { cron: text }] });
+  for (const text of ['0 0 30 2 *', '0 0 31 2,4,6,9,11 *', '0 0 0 31 4 *', '@never', '@every 0s']) {
+    const bad = await cron(text);
+    assert.equal(bad.status, 400, `${text}: ${bad.text}`);
+    assert.match(bad.body.message, /triggers\[1\]\.cron/);
+  }
+  assert.equal((await cron('0 0 29 2 *')).status, 200, 'seldom is not never');
+  const bad = await cron('0 0 30 2 *');
+  assert.equal(bad.status, 400);
+  assert.equal((await s.rpc('GetFunction', { id: 'never-cron' })).body.triggers[1].cron, '0 0 29 2 *');
+});
+
 // ---- debouncing --------------------------------------------------------------------------------------
 
 test('I176 I177 I179 I180 five quick events are one run with the last data, for each key', async () => {

@@ -224,6 +224,11 @@ test('endpoints that answer garbage, too much, or not at all', async () => {
     ['another object', (x) => x.end(`${ok}content-length: 11\r\n\r\n{"ok":true}`), 'PUSH_INVALID_RESPONSE'],
     ['progress', (x) => x.end(`${ok}content-length: 21\r\n\r\n{"status":"progress"}`), 'PUSH_INVALID_RESPONSE'],
     ['a yield without yield', (x) => x.end(`${ok}content-length: 20\r\n\r\n{"status":"yielded"}`), 'PUSH_INVALID_RESPONSE'],
+    ...[['a list', '[]'], ['a text', '"completed"'], ['null', 'null'], ['two answers', '{"status":"completed"}{"status":"completed"}'], ['a status of another type', '{"status":1}'],
+      ['steps that are none', '{"status":"completed","steps":{"a":1}}'], ['an unknown status', '{"status":"done"}'], ['no UTF-8', Buffer.from('{"status":"completed","result":"\xff"}', 'latin1')],
+      ['nested without end', `{"status":"completed","result":${'['.repeat(200000)}`], ['an unknown yield', '{"status":"yielded","yield":{"type":"nap","step_id":"x"}}'],
+      ['a sleep without end', '{"status":"yielded","yield":{"type":"sleep","step_id":"x","until":"tomorrow"}}'],
+    ].map(([name, body]) => [name, (x) => { x.write(`${ok}content-length: ${body.length}\r\n\r\n`); x.end(body); }, 'PUSH_INVALID_RESPONSE']),
     ['a step without id', (x) => x.end(`${ok}content-length: 46\r\n\r\n{"status":"completed","steps":[{"name":"a"}] }`), 'PUSH_INVALID_RESPONSE'],
   ];
   const runs = await Promise.all(cases.map(async ([, behave]) => {
