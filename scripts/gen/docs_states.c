@@ -10,8 +10,8 @@ static const struct {
 } machines[] = {
     { &run_sm,
       "What listings show. `pending` waits for a worker, `waiting` for a retry delay or for the\n"
-      "grace after a lost lease, `paused` for a sleep. `failed` is an end until somebody resumes\n"
-      "the run, which nothing in this release does." },
+      "grace after a lost lease, `paused` for a sleep, an event, a child or an operator. `failed`\n"
+      "is an end until somebody resumes the run." },
     { &step_sm, "A completed step never runs again. Steps arrive with their result, so most begin "
                 "where they end." },
     { &job_sm,

@@ -135,6 +135,26 @@ static void a_failure_that_would_be_retried_pauses(void **state)
     assert_int_equal(late(w, JOB_REPORTED_FAILED), FENCE_REPEATED);
 }
 
+static void a_flagged_run_that_is_ready_is_held_without_a_claim(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(run_unclaim(&w->c, &w->run, &w->job, &w->move), ERR_OK);
+    assert_int_equal(ask_pause(w), ERR_OK);
+    assert_int_equal(w->answer, PAUSE_NOTED);
+    assert_int_equal(run_hold_ready(&w->c, &w->run, &w->job, &w->move), ERR_OK);
+    assert_int_equal(w->move.from, RUN_PENDING);
+    assert_false(w->move.ready || w->move.ended);
+    assert_true(run_held(&w->run));
+    assert_false(w->run.pause_requested);
+    assert_int_equal(w->job.state, JOB_PARKED);
+    assert_int_equal(w->job.execution_seq, 1);
+    assert_int_equal(job_run_status(&w->job), RUN_PAUSED);
+    assert_int_equal(late(w, JOB_REPORTED_COMPLETED), FENCE_NOT_RUNNING);
+    assert_int_equal(run_resume(&w->c, &w->run, &w->job, &w->move), ERR_OK);
+    assert_true(w->move.ready);
+}
+
 static void a_sleeping_run_is_held_at_once_and_its_timer_does_not_wake_it(void **state)
 {
     struct world *w = *state;
@@ -273,6 +293,7 @@ int main(void)
         T(whoever_held_it_is_refused),
         T(a_completion_wins_over_the_flag),
         T(a_failure_that_would_be_retried_pauses),
+        T(a_flagged_run_that_is_ready_is_held_without_a_claim),
         T(a_sleeping_run_is_held_at_once_and_its_timer_does_not_wake_it),
         T(a_resumed_run_says_running_before_anybody_has_it),
         T(a_failed_run_resumes_with_a_fresh_budget_and_its_old_fences),
