@@ -244,6 +244,16 @@ void session_look(struct session *ss)
     task_cancel(ss, ss->watch ? &ss->watch->t : NULL); /* it begins again with the jobs of now */
 }
 
+/* A worker that stands still, as its stream does not tell, would be given what it has lost, again
+ * and again until it is forgotten. */
+static void session_silence(struct session *ss)
+{
+    if (clock_mono_ns() - ss->heard_ns < ss->api->app->lease_claim_ms * 1000000)
+        return;
+    ss->silent = true;
+    task_cancel(ss, ss->claim ? &ss->claim->t : NULL);
+}
+
 static void watch_tell(struct session *ss, const struct watch_task *t)
 {
     for (size_t i = 0; i < t->n; i++) {
@@ -254,6 +264,8 @@ static void watch_tell(struct session *ss, const struct watch_task *t)
             continue;
         if (j->fate == FATE_CANCELLED)
             outbox_cancel(ss, j->run_id, j->seq, j->reason);
+        else
+            session_silence(ss);
         session_job_end(ss, j->run_id, j->seq);
     }
 }
@@ -409,8 +421,9 @@ void session_claim(struct session *ss)
     struct claim_task *t;
     err_t e = ERR_OK;
 
-    if (!ss->s || ss->claim || ss->state != SESSION_OPEN || ss->tired || ss->no_more || ss->ended ||
-        stream_backed(ss->s) || ss->jobs.n >= (size_t)ss->worker.max_jobs)
+    if (!ss->s || ss->claim || ss->state != SESSION_OPEN || ss->tired || ss->silent ||
+        ss->no_more || ss->ended || stream_backed(ss->s) ||
+        ss->jobs.n >= (size_t)ss->worker.max_jobs)
         return;
     t = task_new(ss, sizeof(*t), claim_done);
     ss->claim = t;
@@ -529,6 +542,10 @@ static void on_message(struct stream *s, str_t payload)
     ss->heard_ns = clock_mono_ns();
     if (ss->state != SESSION_NEW) {
         inbox_add(ss, payload);
+        if (ss->silent) {
+            ss->silent = false;
+            session_claim(ss);
+        }
         return;
     }
     e = register_read(&c, ss, payload);

@@ -34,6 +34,7 @@ struct session {
     enum session_state state;
     bool announced;  /* `registered` was sent */
     bool tired;      /* nacked, or full: no claims until the timer */
+    bool silent;     /* lost a job without a word: no claims until it speaks */
     bool no_more;    /* the worker drains: no claims at all */
     bool ended;      /* the client sends no more */
     size_t tasks;    /* calls in flight */

@@ -149,8 +149,15 @@ for (const kind of ['poll', 'stream']) {
     child.kill('SIGSTOP');
     const job = await other.take();
     assert.equal(job.run_id, run);
-    assert.ok(job.execution_seq > 1);
+    assert.equal(job.execution_seq, 2);
     assert.equal((await other.ack(job)).status, 200);
+    for (let i = 0; i < 5; i++) { // who says nothing is given nothing
+      await emit(s, 'f.go');
+      const next = await other.take();
+      assert.equal(next.execution_seq, 1);
+      assert.equal((await other.update(next, { status: 'completed', output: i })).status, 200);
+      await other.heartbeat({ active_jobs: 1, jobs: [{ job_id: job.job_id }] });
+    }
     child.kill('SIGCONT');
     child.send('go');
     await until('its report', () => said.status);
