@@ -99,7 +99,7 @@ uint64_t outbox_put(struct outbox *o, enum said kind, const struct job_ref *ref,
 static bool may_send(const struct outbox *o)
 {
     return o->unsent != NULL &&
-           (o->unsent->no > o->careful_no || o->first == o->unsent || o->handed > 0);
+           (o->first->no > o->careful_no || o->first == o->unsent || o->handed > 0);
 }
 
 size_t outbox_pull(struct outbox *o, char *to, size_t n)
