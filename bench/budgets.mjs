@@ -3,6 +3,8 @@
 export const budgets = {
   runs_3_steps_stream: { per_second: ['>=', 10000] },
   stream_latency: { p50_us: ['<=', 1500] },
+  runs_3_steps_raw: { per_second: ['>=', 10000] },
+  raw_latency: { p50_us: ['<=', 1500] },
   push: { per_second: ['>=', 5000] },
   recording: { added_percent: ['<=', 20] },
   sleepers: { asleep_cpu_percent: ['<', 0.5], asleep_bytes_per_run: ['<', 64], late_max_ms: ['<=', 50] },

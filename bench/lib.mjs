@@ -90,9 +90,14 @@ export class Server {
     if (this.own) rmSync(this.dir, { recursive: true, force: true });
   }
 
-  cpuSeconds() {
+  /** Of all its threads: 0 seconds on a CPU, 1 seconds in which they waited for one. */
+  schedstat(field) {
     const tasks = `/proc/${this.child.pid}/task`;
-    return readdirSync(tasks).reduce((sum, t) => sum + Number(readFileSync(`${tasks}/${t}/schedstat`, 'utf8').split(' ')[0]), 0) / 1e9;
+    return readdirSync(tasks).reduce((sum, t) => sum + Number(readFileSync(`${tasks}/${t}/schedstat`, 'utf8').split(' ')[field]), 0) / 1e9;
+  }
+
+  cpuSeconds() {
+    return this.schedstat(0);
   }
 
   rssMiB() {

@@ -13,13 +13,14 @@ async function wake(name, served) {
   await until('all to wait', async () => (await left('paused')) === runs, 120000);
   if (!served) await w.stop();
   for (let i = 0; i < 500; i++) before.push(await other());
-  const cpu = server.cpuSeconds(), from = performance.now(), status = served ? 'paused,pending,running' : 'paused';
+  const cpu = server.cpuSeconds(), wait = server.schedstat(1), from = performance.now(), status = served ? 'paused,pending,running' : 'paused';
   const { ms } = await server.call('POST', '/api/v1/events', { name: 'bench.wake', data: { by: 'bench' } });
   for (let i = 1; i % 10 !== 0 || (await left(status)) > 0; i++) during.push(await other());
   const seconds = (performance.now() - from) / 1000;
   print(name, { runs, answer_ms: ms, [served ? 'all_ended_s' : 'all_awake_s']: seconds, others: during.length,
     others_p50_ms: at(during, 0.5), others_p99_ms: at(during, 0.99), others_max_ms: at(during, 1),
-    others_p99_before_ms: at(before, 0.99), server_cpu_s_per_1000: ((server.cpuSeconds() - cpu) / runs) * 1000 });
+    others_p99_before_ms: at(before, 0.99), cpu_waited_ms: (server.schedstat(1) - wait) * 1000,
+    server_cpu_s_per_1000: ((server.cpuSeconds() - cpu) / runs) * 1000 });
   if (served) await w.stop();
   await server.stop();
 }

@@ -1,10 +1,10 @@
 /* The bench's worker: one function of three small steps over the C client library. It serves the
- * events bench.final or bench.progress.
+ * event bench.<mode>.
  *
- *   worker URL final|progress SLOTS
+ *   worker URL final|progress|stream SLOTS
  *
  * final: the steps travel in the final report; progress: each is reported before the next one
- * starts. */
+ * starts; stream: over a stream, where each is reported and nobody waits for the answer. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +49,7 @@ int main(int argc, char **argv)
     int result = 0;
 
     if (argc != 4) {
-        fprintf(stderr, "usage: worker URL final|progress SLOTS\n");
+        fprintf(stderr, "usage: worker URL final|progress|stream SLOTS\n");
         return 1;
     }
     snprintf(event, sizeof(event), "bench.%s", argv[2]);
@@ -59,8 +59,11 @@ int main(int argc, char **argv)
     config.client.url = argv[1];
     config.max_concurrent = (int)strtol(argv[3], NULL, 10);
     config.ack_after_ms = 1000;
-    config.checkpoint_ms =
-        strcmp(argv[2], "final") == 0 ? IRONFLOW_CHECKPOINT_NONE : IRONFLOW_CHECKPOINT_EACH;
+    config.checkpoint_ms = IRONFLOW_CHECKPOINT_EACH;
+    if (strcmp(argv[2], "final") == 0)
+        config.checkpoint_ms = IRONFLOW_CHECKPOINT_NONE;
+    if (strcmp(argv[2], "stream") == 0)
+        config.transport = IRONFLOW_STREAM;
     the_worker = ironflow_worker_new(&config);
     if (the_worker == NULL)
         return 1;
