@@ -20,6 +20,15 @@ size_t cel_bytes_left(const struct cel_run *r)
     return (steps + 1) * CEL_STEP_BYTES;
 }
 
+struct cel_value *cel_items(struct cel_run *r, size_t n)
+{
+    if (n > cel_bytes_left(r) / sizeof(struct cel_value)) {
+        r->exhausted = true;
+        return NULL;
+    }
+    return arena_alloc(r->arena, n * sizeof(struct cel_value));
+}
+
 bool cel_charge_bytes(struct cel_run *r, size_t n)
 {
     return cel_charge(r, n / 256);
@@ -142,10 +151,11 @@ static struct cel_value make_list(struct cel_run *r, const struct cel_value *ite
     for (size_t i = 0; i < n; i++)
         if (items[i].type == CEL_ERROR)
             return items[i];
-    p = arena_alloc(r->arena, n * sizeof(*p));
+    p = cel_items(r, n);
+    if (!p)
+        return cel_no_overload();
     for (size_t i = 0; i < n; i++)
         p[i] = items[i];
-    cel_charge(r, n / 4);
     return cel_list(p, n);
 }
 

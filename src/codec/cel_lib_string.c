@@ -239,9 +239,9 @@ struct cel_value cel_fn_split(struct cel_run *r, const struct cel_value *a, size
     most = a[1].s.n ? rest.n / a[1].s.n + 1 : length(rest);
     if (limit > 0 && (uint64_t)limit < most)
         most = (size_t)limit;
-    if (!cel_charge(r, most / 4))
+    p = cel_items(r, most);
+    if (!p)
         return cel_list(NULL, 0);
-    p = arena_alloc(r->arena, most * sizeof(*p));
     while (count + 1 < most) {
         ptrdiff_t at = a[1].s.n ? str_find(rest, a[1].s) : (ptrdiff_t)step(rest, 0);
 

@@ -206,9 +206,9 @@ static struct cel_value join_lists(struct cel_run *r, const struct cel_value *a,
     const struct cel_value *both[] = { a, b };
     struct cel_value *p;
 
-    if (!cel_charge(r, n / 4))
+    p = cel_items(r, n);
+    if (!p)
         return *a;
-    p = arena_alloc(r->arena, n * sizeof(*p));
     for (size_t i = 0; i < 2; i++)
         for (struct cel_iter it = cel_iter(both[i]); at < n && cel_iter_next(r, &it, NULL, &p[at]);)
             at++;

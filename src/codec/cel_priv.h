@@ -167,6 +167,8 @@ bool cel_charge(struct cel_run *r, size_t steps);
 size_t cel_bytes_left(const struct cel_run *r);
 /* As cel_charge for n bytes that are read. */
 bool cel_charge_bytes(struct cel_run *r, size_t n);
+/* Room for n items of a list, uncleared; NULL when they would pass the cost limit. */
+struct cel_value *cel_items(struct cel_run *r, size_t n);
 static inline struct cel_loop *cel_loop_at(const struct cel_run *r, size_t slot)
 {
     must(r->loops != NULL);

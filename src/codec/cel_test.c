@@ -188,6 +188,29 @@ static void long_texts_are_part_of_the_cost(void **state)
     }
 }
 
+/* A list of characters needs forty bytes for each; the limit comes before the list. */
+static void lists_are_paid_for_before_they_are_made(void **state)
+{
+    static const str_t names[] = { NAME("text"), NAME("list") };
+    static const char *const texts[] = { "size(text.split('')) > 0", "size(list + list) > 0" };
+    struct cel_env env = { names, COUNT_OF(names), 0 };
+    struct cel_value *items = NEW_N(&test_arena, struct cel_value, 150000);
+    struct cel_value vars[] = { cel_string((str_t){ arena_zero(&test_arena, 390000), 390000 }),
+                                cel_list(items, 150000) };
+    struct cel_value out;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        size_t used = test_arena.used;
+        struct cel_program *p;
+
+        assert_int_equal(cel_compile(&test_ctx, str_from(texts[i]), &env, &p), ERR_OK);
+        assert_int_equal(cel_eval(&test_ctx, p, vars, &out), ERR_OUT_OF_RANGE);
+        assert_in_range(test_arena.used - used, 0, 1 << 20);
+        cel_free(p);
+    }
+}
+
 /* Whether a text could grow where it stood in the arena must not decide. */
 static void cost_is_the_same_wherever_memory_comes_from(void **state)
 {
@@ -377,6 +400,7 @@ int main(void)
         cmocka_unit_test(cost_is_limited),
         cmocka_unit_test(long_texts_are_part_of_the_cost),
         cmocka_unit_test(cost_is_the_same_wherever_memory_comes_from),
+        cmocka_unit_test(lists_are_paid_for_before_they_are_made),
         cmocka_unit_test(memory_is_part_of_the_cost),
         cmocka_unit_test(the_deepest_expression_fits_a_thread),
         cmocka_unit_test(equalities_of_the_outermost_and_are_found),
