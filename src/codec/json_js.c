@@ -112,7 +112,7 @@ static bool number_is_plain(str_t s)
 {
     size_t from = s.p[0] == '-' ? 1 : 0, point = s.n;
 
-    if (s.n - from > PLAIN_DIGITS || (s.p[from] == '0' && s.n - from > 1) || s.p[from] == '0')
+    if (s.n - from > PLAIN_DIGITS || s.p[from] == '0')
         return s.n == 1;
     for (size_t i = from; i < s.n; i++) {
         if (s.p[i] == '.')
