@@ -27,8 +27,9 @@ struct http_req {
     bool streaming;   /* wants_stream said so: the body goes to on_data */
     void *user;       /* the handler's */
     /* Set by the handler. Called at most once, when gone or half_closed becomes true while the
-     * reply is owed: what merely waits should end (a killed client looks like a half-closed one),
-     * what runs should go on. http_reply is still owed afterwards and may be called from here. */
+     * reply is owed, or behind the handler when it was true before: what merely waits should end (a
+     * killed client looks like a half-closed one), what runs should go on. http_reply is still owed
+     * afterwards and may be called from here. */
     void (*on_gone)(struct http_req *req);
     /* Set by the handler of a streaming request before it returns. Gets the body in pieces, views
      * for the time of the call; end: it is complete (the piece may be empty). Whoever takes a piece
