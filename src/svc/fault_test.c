@@ -2,6 +2,7 @@
  * be repeated, nothing is half done. */
 #include "db/db_fault.h"
 #include "store/counters.h"
+#include "svc/operator.h"
 #include "svc/svc_fixture.h"
 
 #define ATTEMPTS 50
@@ -222,8 +223,69 @@ static void every_call_of_waits_may_fail(void **state)
     assert_true(calls > 150);
 }
 
+/* ---- resume ---------------------------------------------------------------------------------- */
+
+static err_t op_resume(struct ctx *c)
+{
+    struct op *op = op_of(c);
+
+    return svc_run_resume(c, op->id, STR_NULL, &op->run);
+}
+
+/* A failed run with one step. */
+static int64_t failed_run(struct sim *s)
+{
+    int64_t id = sim_emit(s, "e", "{}");
+    struct op *job = sim_take(s, "w1");
+
+    sim_ok(s, sim_progress(job, 'a', 1));
+    job->report.steps_n = 0;
+    sim_ok(s, sim_fail(job, "{\"message\":\"no\"}", false));
+    return id;
+}
+
+/* A resume that was refused has put the status back; the next one goes on as if it had not been. */
+static int64_t resume_once(struct sim *s, int64_t id, int64_t fault_at)
+{
+    struct op *op = sim_op(s), *job;
+    int64_t calls;
+    err_t e;
+
+    op->id = id;
+    db_fault_at(fault_at, ERR_UNAVAILABLE);
+    e = sim_run(op, CALL_WRITE, op_resume);
+    calls = db_fault_calls();
+    db_fault_at(0, ERR_OK);
+    assert_int_equal(sim_get(s, id).status, e == ERR_OK ? RUN_RUNNING : RUN_FAILED);
+    assert_int_equal(sim_poll(s, "w1", 0)->n, 0);
+    if (e != ERR_OK)
+        sim_ok(s, sim_run(op, CALL_WRITE, op_resume));
+    job = sim_take(s, "w1");
+    assert_int_equal(job->id, id);
+    sim_ok(s, sim_complete(job, "1"));
+    assert_int_equal(sim_get(s, id).status, RUN_COMPLETED);
+    assert_int_equal(sim_get_steps(s, id)->n, 1);
+    return calls;
+}
+
+static void every_call_of_a_resume_may_fail(void **state)
+{
+    struct sim *s = sim_new(false);
+    int64_t k = 1;
+
+    (void)state;
+    sim_function(s, "{\"id\":\"f\",\"triggers\":[{\"event\":\"e\"}],"
+                    "\"cancelOn\":[{\"event\":\"stop\",\"match\":\"k\"}]}");
+    sim_worker(s, "w1", "[\"f\"]", 4);
+    while (resume_once(s, failed_run(s), k) >= k)
+        k++;
+    assert_true(k > 10);
+    sim_free(s);
+}
+
 static const struct CMUnitTest tests[] = { cmocka_unit_test(every_call_may_fail),
-                                           cmocka_unit_test(every_call_of_waits_may_fail) };
+                                           cmocka_unit_test(every_call_of_waits_may_fail),
+                                           cmocka_unit_test(every_call_of_a_resume_may_fail) };
 
 int main(void)
 {
