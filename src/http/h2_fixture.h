@@ -196,14 +196,6 @@ static inline bool world_wants(const struct http_req *head, void *arg)
     return str_starts(head->path, S("/s/"));
 }
 
-static inline void world_init(struct world *w)
-{
-    *w = (struct world){ 0 };
-    fixture_init(&w->f);
-    w->f.opts.handler = world_handler;
-    w->f.opts.wants_stream = world_wants;
-}
-
 /* A test whose state is a world that is not started yet. */
 #define WORLD_TEST(fn) cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
 
@@ -211,7 +203,9 @@ static inline int world_setup(void **state)
 {
     struct world *w = mem_zero(sizeof(*w));
 
-    world_init(w);
+    fixture_init(&w->f);
+    w->f.opts.handler = world_handler;
+    w->f.opts.wants_stream = world_wants;
     *state = w;
     return 0;
 }
@@ -287,4 +281,18 @@ static inline void expect_answer(struct client *c, size_t i, int status, const c
     assert_int_equal(c->a[i].status, status);
     if (body != NULL)
         assert_string_equal(c->a[i].body_n > 0 ? c->a[i].body : "", body);
+}
+
+/* A body that fits once into the bound on bodies that world_open_full sets. */
+#define WORLD_BODY                                                                                 \
+    S("80 bytes of body, of which only 100 may be in flight in a server at any one time")
+
+/* Starts with one such body in flight; the number of its request, which is held. */
+static inline size_t world_open_full(struct world *w)
+{
+    w->f.opts.limits.bodies_bytes_max = 100;
+    world_open(w, 0, false);
+    size_t held = client_post(&w->c, "/hold", WORLD_BODY);
+    client_wait_for(&w->c, &w->f, &w->f.held_n, 1);
+    return held;
 }

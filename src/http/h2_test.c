@@ -155,18 +155,12 @@ static void refused_bodies_leave_the_window_open(void **state)
 
 static void bodies_in_flight_are_bounded(void **state)
 {
-    static char body[80];
     struct world *w = *state;
     struct client *c = &w->c;
 
-    memset(body, 'x', sizeof(body));
-    w->f.opts.limits.bodies_bytes_max = 100;
-    world_open(w, 0, false);
-    size_t held = client_post(c, "/hold", (str_t){ body, sizeof(body) });
-    client_wait_for(c, &w->f, &w->f.held_n, 1);
-    size_t told = client_ask(c, "POST", "/echo", (str_t){ body, sizeof(body) }, false,
-                             "content-length", "80");
-    size_t grows = client_post(c, "/echo", (str_t){ body, sizeof(body) });
+    size_t held = world_open_full(w);
+    size_t told = client_ask(c, "POST", "/echo", WORLD_BODY, false, "content-length", "80");
+    size_t grows = client_post(c, "/echo", WORLD_BODY);
     size_t small = client_post(c, "/echo", S("abc"));
     expect_answer(c, small, 200, "abc"); /* there is room for this one */
     assert_false(client_turn(c, 50));
@@ -175,22 +169,17 @@ static void bodies_in_flight_are_bounded(void **state)
     expect_answer(c, held, 200, "released");
     expect_answer(c, told, 200, NULL);
     expect_answer(c, grows, 200, NULL);
-    assert_int_equal(c->a[grows].body_n, sizeof(body));
+    assert_int_equal(c->a[grows].body_n, WORLD_BODY.n);
 }
 
 static void full_server_says_so_at_the_deadline(void **state)
 {
-    static char body[80];
     struct world *w = *state;
     struct client *c = &w->c;
 
-    memset(body, 'x', sizeof(body));
-    w->f.opts.limits.bodies_bytes_max = 100;
     w->f.opts.limits.body_ms = 60;
-    world_open(w, 0, false);
-    size_t held = client_post(c, "/hold", (str_t){ body, sizeof(body) });
-    client_wait_for(c, &w->f, &w->f.held_n, 1);
-    size_t i = client_post(c, "/echo", (str_t){ body, sizeof(body) });
+    size_t held = world_open_full(w);
+    size_t i = client_post(c, "/echo", WORLD_BODY);
     expect_answer(c, i, 503, NULL);
     fixture_release(&w->f);
     expect_answer(c, held, 200, "released");
@@ -323,16 +312,11 @@ static void half_closed_client_gets_its_replies(void **state)
 /* It waited for room for its body when the client shut its side. */
 static void half_close_is_told_to_whom_is_handled_later(void **state)
 {
-    static char body[80];
     struct world *w = *state;
     struct client *c = &w->c;
 
-    memset(body, 'x', sizeof(body));
-    w->f.opts.limits.bodies_bytes_max = 100;
-    world_open(w, 0, false);
-    size_t first = client_post(c, "/hold", (str_t){ body, sizeof(body) });
-    client_wait_for(c, &w->f, &w->f.held_n, 1);
-    size_t second = client_post(c, "/hold", (str_t){ body, sizeof(body) });
+    size_t first = world_open_full(w);
+    size_t second = client_post(c, "/hold", WORLD_BODY);
     client_flush(c);
     shutdown(c->fd, SHUT_WR);
     fixture_wait(&w->f, &w->f.half_closed, 1);

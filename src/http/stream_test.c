@@ -120,20 +120,15 @@ static void unread_streams_hold_the_connections_window(void **state)
 /* The bytes came before the reply was begun, and there was no room for them. */
 static void late_start_counts_what_came_before(void **state)
 {
-    static char body[80];
     struct world *w = *state;
     struct client *c = &w->c;
 
-    memset(body, 'x', sizeof(body));
-    w->f.opts.limits.bodies_bytes_max = 100;
-    world_open(w, 0, false);
-    size_t held = client_post(c, "/hold", (str_t){ body, sizeof(body) });
-    client_wait_for(c, &w->f, &w->f.held_n, 1);
-    size_t i = client_ask(c, "POST", "/s/late", (str_t){ body, sizeof(body) }, true, NULL, NULL);
-    client_wait_body(c, i, sizeof(body));
+    size_t held = world_open_full(w);
+    size_t i = client_ask(c, "POST", "/s/late", WORLD_BODY, true, NULL, NULL);
+    client_wait_body(c, i, WORLD_BODY.n);
     client_more(c, i, S("more"), false);
     expect_answer(c, i, 200, NULL);
-    assert_int_equal(c->a[i].body_n, sizeof(body) + 4);
+    assert_int_equal(c->a[i].body_n, WORLD_BODY.n + 4);
     fixture_release(&w->f);
     expect_answer(c, held, 200, "released");
 }
