@@ -33,7 +33,8 @@ struct batch {
     size_t n, cap, bytes;
     size_t at, to; /* those that run now */
     bool decoded;
-    bool alive; /* its being here is written */
+    bool resolve; /* the credential, in the transaction */
+    bool alive;   /* its being here is written */
 };
 
 /* ---- one message, in a transaction ----------------------------------------------------------- */
@@ -319,6 +320,8 @@ static err_t batch_run(struct ctx *c)
 {
     struct batch *b = (struct batch *)task_of(c);
 
+    if (b->resolve)
+        TRY(session_resolve(c, b->t.ss));
     if (b->alive)
         TRY(svc_worker_alive(c, b->t.ss->worker.id));
     for (size_t i = b->at; i < b->to; i++) {
@@ -553,6 +556,7 @@ void inbox_flush(struct session *ss)
         return;
     ss->next = NULL;
     ss->batch = b;
+    b->resolve = !session_known(ss, &b->t);
     b->alive = ss->heard_ns - ss->told_ns >= TELL_NS;
     if (b->alive)
         ss->told_ns = ss->heard_ns;

@@ -9,9 +9,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* A claim and the watch look again after so long, for what no signal tells: a credential that was
- * revoked, another node. */
-enum { WATCH_MS = 30000, WATCH_PG_MS = 5000 };
+/* A claim looks again after the time that polls are held, the watch after that and a half, for what
+ * no signal tells: a credential that has expired, another node. */
+enum { WATCH_PG_MS = 5000 };
 enum { REST_MS = 1000 };   /* between claims of a session that is full without our knowing why */
 enum { GONE_MS = 10000 };  /* workers come back after 5 s */
 enum { DRAIN_MS = 30000 }; /* as main gives it */
@@ -19,6 +19,7 @@ enum { DRAIN_MS = 30000 }; /* as main gives it */
 #define CLAIM_BYTES ((size_t)2 << 20)
 #define CLAIM_OUT_MAX ((size_t)256 << 20)
 #define REGISTER_BYTES_MAX ((size_t)256 << 10)
+#define ACTION S("functions:register") /* of the route */
 
 struct claim_task {
     struct task t;
@@ -32,6 +33,7 @@ struct claim_task {
 };
 struct watch_task {
     struct task t;
+    bool resolve;
     struct worker worker;
     struct stream_job *jobs;
     size_t n;
@@ -125,6 +127,26 @@ static err_t task_parked(struct ctx *c, err_t e)
     if (e == ERR_PARKED)
         arena_done(c->arena);
     return e;
+}
+
+/* ---- the credential -------------------------------------------------------------------------- */
+
+bool session_known(struct session *ss, struct task *t)
+{
+    struct ctx *c = &t->call.ctx;
+    err_t e = ERR_OK;
+    bool known = svc_access_cached(c, &ss->cred, &e) && e == ERR_OK &&
+                 svc_access_require(c, ACTION) == ERR_OK;
+
+    c->who = &ss->who; /* the arena may go before the call does */
+    c->env = ss->env;
+    return known;
+}
+
+err_t session_resolve(struct ctx *c, const struct session *ss)
+{
+    TRY(svc_access_resolve(c, &ss->cred));
+    return svc_access_require(c, ACTION);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
@@ -232,8 +254,11 @@ void session_job_end(struct session *ss, int64_t run_id, int64_t seq)
 static err_t watch_run(struct ctx *c)
 {
     struct watch_task *t = (struct watch_task *)task_of(c);
-    err_t e = svc_stream_watch(c, &t->worker, t->jobs, t->n, t->wait_ms, &t->looked, &t->found);
+    err_t e;
 
+    if (t->resolve)
+        TRY(session_resolve(c, t->t.ss));
+    e = svc_stream_watch(c, &t->worker, t->jobs, t->n, t->wait_ms, &t->looked, &t->found);
     return t->n == 0 ? task_parked(c, e) : e; /* the jobs are in there */
 }
 
@@ -318,7 +343,8 @@ static void watch_start(struct session *ss)
     t = task_new(ss, sizeof(*t), watch_done);
     ss->watch = t;
     t->worker = ss->worker;
-    t->wait_ms = ss->api->app->db_kind == DB_PG ? WATCH_PG_MS : WATCH_MS;
+    t->wait_ms = ss->api->app->db_kind == DB_PG ? WATCH_PG_MS : ss->api->app->poll_hold_ms / 2 * 3;
+    t->resolve = !session_known(ss, &t->t);
     t->jobs = NEW_N(&t->t.arena, struct stream_job, ss->jobs.n + 1);
     for (size_t i = 0; (job = map_next(&ss->jobs, &i)) != NULL;)
         t->jobs[t->n++] = (struct stream_job){ .run_id = job->run_id, .seq = job->seq };
@@ -351,10 +377,8 @@ static err_t claim_run(struct ctx *c)
     err_t e;
 
     t->n = t->given = 0;
-    if (t->resolve) {
-        TRY(svc_access_resolve(c, &ss->cred));
-        TRY(svc_access_require(c, S("functions:register")));
-    }
+    if (t->resolve)
+        TRY(session_resolve(c, ss));
     e = svc_worker_claim(c, ss->worker.id, INT64_MAX, t->deadline_ms, &t->claims, &t->n);
     TRY(task_parked(c, e));
     return t->n > 0 ? txn_next(c, CALL_READ, claim_load) : ERR_OK;
@@ -419,7 +443,6 @@ static void claim_done(struct task *task)
 void session_claim(struct session *ss)
 {
     struct claim_task *t;
-    err_t e = ERR_OK;
 
     if (!ss->s || ss->claim || ss->state != SESSION_OPEN || ss->tired || ss->silent ||
         ss->no_more || ss->ended || stream_backed(ss->s) ||
@@ -427,14 +450,9 @@ void session_claim(struct session *ss)
         return;
     t = task_new(ss, sizeof(*t), claim_done);
     ss->claim = t;
-    t->resolve = !svc_access_cached(&t->t.call.ctx, &ss->cred, &e);
+    t->resolve = !session_known(ss, &t->t);
     t->deadline_ms = t->t.call.ctx.now_ms + ss->api->app->poll_hold_ms;
     t->lost_n = ss->lost_n;
-    if (e != ERR_OK) {
-        t->t.call.result = e;
-        claim_done(&t->t);
-        return;
-    }
     task_submit(&t->t, CALL_WRITE, claim_run, 0);
 }
 

@@ -70,6 +70,10 @@ static inline struct task *task_of(struct ctx *c)
 }
 
 /* worker_stream.c */
+/* True when the stream's credential is known to be good still; else the transaction of the task
+ * must ask, by session_resolve: ERR_UNAUTHENTICATED, ERR_FORBIDDEN. */
+bool session_known(struct session *ss, struct task *t);
+NODISCARD err_t session_resolve(struct ctx *c, const struct session *ss);
 /* Writes the worker's row, again if it is gone. */
 void session_register(struct session *ss);
 /* Ends the stream with an error, or without. */

@@ -170,6 +170,31 @@ test('a wait keeps its payload for those who look at the run; a malformed one is
   await w.close();
 });
 
+test('104 119 a key that expires ends its streams: one that speaks, one that waits, one that is full', async () => {
+  const t = await Server.start({ dev: false, env: { IRONFLOW_POLL_HOLD_MS: '2000' } });
+  try {
+    await t.register('sf-key', 'sf.key');
+    t.child.kill('SIGTERM');
+    await t.exited;
+    t.ended = undefined;
+    const end = Date.now() + 15000;
+    await t.sql(`UPDATE api_keys SET expires_at = ${end}`);
+    await t.launch();
+    const full = await connect(t, 'w-sf-full', ['sf-key'], { maxConcurrentJobs: 1 });
+    await emitOn(t, 'sf.key');
+    const job = await full.next('job');
+    const idle = await connect(t, 'w-sf-idle', ['sf-none']);
+    const speaks = await connect(t, 'w-sf-speaks', ['sf-none']);
+    await until('all streams to end', () => {
+      if (!speaks.end) speaks.send({ heartbeat: { workerId: 'w-sf-speaks' } });
+      return speaks.end && idle.end && full.end;
+    }, 60000);
+    for (const w of [speaks, idle, full]) assert.equal(w.end.error.code, 'unauthenticated');
+    assert.ok(Date.now() >= end);
+    assert.ok(job.leaseToken && full.messages.length === 0);
+  } finally { await t.stop(); }
+});
+
 test('a silent worker is forgotten and its stream ended, one that speaks is not', async () => {
   const t = await Server.start({ env: { IRONFLOW_WORKER_MS: '2500' } });
   try {
