@@ -21,7 +21,7 @@ for (const codec of ['binary', 'json']) {
     return connect(s, `w-${name(what)}`, [name(what)], options);
   };
 
-  test(`107 to 110 120 ${codec}: registered, a job, its ack without a run id, a step, the output`, async () => {
+  test(`107 108 110 120 ${codec}: registered, a job, a step, the output`, async () => {
     const w = await worker('life', 'cn.life');
     const run = await emit(`cn.life.${codec}`, { a: [1, 'x', null], b: { c: 0.5 } });
     const job = await w.next('job');
@@ -34,12 +34,38 @@ for (const codec of ['binary', 'json']) {
       { stepCompleted: { ...fence(job), stepId, output: { n: 1 }, durationMs: 5 } });
     const ack = await w.next('stepAck');
     assert.deepEqual([ack.stepId, ack.accepted, ack.error], [stepId, true, '']);
-    assert.equal((await s.getRun(run)).worker_id, `w-${name('life')}`); // the ack counts
     w.send({ jobCompleted: { ...fence(job), output: { done: true } } });
     assert.deepEqual((await s.untilRun(run, 'completed')).output, { done: true });
     const steps = (await s.rest('GET', `/runs/${run}/steps`)).body.steps;
     assert.deepEqual(steps.map((x) => [x.name, x.status, x.output]), [['one', 'completed', { n: 1 }]]);
     assert.equal((await w.finish()).end, null); // the client closes its side, the server the other
+  });
+
+  test(`109 ${codec}: an ack without a run id holds the job; one without an ack is given out again`, async () => {
+    const t = await Server.start({ env: { IRONFLOW_LEASE_CLAIM_MS: '1500' } });
+    try {
+      await t.register('cn-ack', 'cn.ack');
+      const w = await connect(t, 'w-cn-ack', ['cn-ack'], options);
+      const runs = [];
+      for (let i = 0; i < 2; i++)
+        runs.push((await t.rest('POST', '/events', { name: 'cn.ack', data: { i } })).body.run_ids[0]);
+      const jobs = [await w.next('job'), await w.next('job')];
+      const held = jobs.find((j) => j.runId === runs[0]), lost = jobs.find((j) => j.runId === runs[1]);
+      assert.equal(fence(held).runId, undefined);
+      w.send({ jobAck: fence(held) });
+      const again = await until('the other job to come again', () => {
+        w.send({ heartbeat: { workerId: 'w-cn-ack', activeJobs: 0 } }); // it is there, and renews nothing
+        const at = w.messages.findIndex((m) => m.case === 'job');
+        return at >= 0 && w.messages[at].value;
+      }, 30000);
+      assert.equal(again.runId, runs[1]);
+      assert.ok(again.executionSeq > lost.executionSeq);
+      w.send({ jobCompleted: { ...fence(held), output: { held: 1 } } }, { jobCompleted: fence(lost) },
+        { jobCompleted: { ...fence(again), output: { again: 1 } } });
+      assert.deepEqual((await t.untilRun(runs[0], 'completed')).output, { held: 1 });
+      assert.deepEqual((await t.untilRun(runs[1], 'completed')).output, { again: 1 });
+      await w.abort();
+    } finally { await t.stop(); }
   });
 
   test(`110 ${codec}: outputs that are no objects travel as values`, async () => {
