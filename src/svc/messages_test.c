@@ -54,6 +54,7 @@ static void member(struct sim *s, const struct message *m, const char *path, con
     assert_str(found, value);
 }
 
+/* 217 220 223: engine checklist. */
 static void a_run_announces_itself_in_order(void **state)
 {
     struct sim *s = *state;
@@ -114,6 +115,7 @@ static void a_sleep_and_a_cancel_announce_themselves(void **state)
     member(s, &m->messages[4], "reason", "\"no \\\"need\\\"\"");
 }
 
+/* 218 */
 static void payloads_show_the_run_as_it_was(void **state)
 {
     struct sim *s = *state;
@@ -157,6 +159,7 @@ static void payloads_show_the_run_as_it_was(void **state)
     member(s, &m->messages[5], "endedAt", "\"2026-01-01T00:00:00.020Z\"");
 }
 
+/* 219 */
 static void failures_carry_their_error(void **state)
 {
     struct sim *s = *state;
@@ -171,6 +174,62 @@ static void failures_carry_their_error(void **state)
     member(s, &m->messages[m->n - 1], "error.message", "\"x\"");
     member(s, &m->messages[m->n - 1], "error.code", "\"Y\"");
     member(s, &m->messages[m->n - 1], "status", "\"failed\"");
+}
+
+/* 223 224: ids that topics could take apart, and what undoes a step. */
+static void topics_hold_step_ids_verbatim_and_payloads_their_types(void **state)
+{
+    struct report_step list[] = {
+        { .id = S("r:tool\\.a\\:b.c>*:0"), .name = S("tool.a:b.c>*"), .status = S("completed") },
+        { .id = S("r:compensate:book:0"),
+          .name = S("compensate:book"),
+          .type = S("compensate"),
+          .status = S("completed"),
+          .compensation_for = S("book") },
+    };
+    struct sim *s = *state;
+    struct op *job, *m;
+    int64_t from, id;
+
+    pack(s);
+    id = sim_emit(s, "e", "{}");
+    job = sim_take(s, "w1");
+    from = next_pos(s);
+    job->report.steps = list;
+    job->report.steps_n = COUNT_OF(list);
+    sim_ok(s, sim_fail(job, "{\"message\":\"x\"}", false));
+    assert_str(topics(s, from, id),
+               "system.run.{run}.step.r:tool\\.a\\:b.c>*:0.created "
+               "system.run.{run}.step.r:tool\\.a\\:b.c>*:0.completed "
+               "system.run.{run}.step.r:compensate:book:0.created "
+               "system.run.{run}.step.r:compensate:book:0.completed system.run.{run}.failed");
+    m = sim_messages(s, from);
+    member(s, &m->messages[0], "stepId", "\"r:tool\\\\.a\\\\:b.c>*:0\"");
+    member(s, &m->messages[0], "type", "\"invoke\"");
+    member(s, &m->messages[3], "type", "\"compensate\"");
+    member(s, &m->messages[3], "compensationFor", "\"book\"");
+}
+
+/* 225: what a subscriber asks for right after the end is all there, in one piece. */
+static void the_last_100_messages_after_the_end_are_the_whole_run(void **state)
+{
+    struct sim *s = *state;
+    struct op *job, *m;
+    int64_t from, id;
+
+    pack(s);
+    from = next_pos(s);
+    id = sim_emit(s, "e", "{}");
+    job = sim_take(s, "w1");
+    sim_ok(s, sim_progress(job, 'a', 26));
+    sim_steps(job, 'A', 20, "completed");
+    sim_ok(s, sim_complete(job, "1"));
+    m = sim_messages(s, from);
+    assert_int_equal(m->n, 3 + 2 * 46 + 1); /* event, created, updated; steps; completed */
+    assert_true(str_ends(m->messages[1].topic, S(".created")));
+    assert_true(str_ends(m->messages[m->n - 1].topic, S(".completed")));
+    for (size_t i = 1; i < m->n; i++)
+        assert_true(str_find(m->messages[i].topic, id_text(&s->arena, ID_RUN, id)) > 0);
 }
 
 static void workers_come_and_go(void **state)
@@ -414,6 +473,8 @@ static const struct CMUnitTest tests[] = {
     T(a_sleep_and_a_cancel_announce_themselves),
     T(payloads_show_the_run_as_it_was),
     T(failures_carry_their_error),
+    T(topics_hold_step_ids_verbatim_and_payloads_their_types),
+    T(the_last_100_messages_after_the_end_are_the_whole_run),
     T(workers_come_and_go),
     T(the_health_of_a_worker_is_told_when_it_changes),
     T(a_stream_is_well_as_long_as_its_worker_speaks),

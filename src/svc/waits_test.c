@@ -99,6 +99,7 @@ static void an_event_completes_the_wait_with_itself(void **state)
     assert_int_equal(count(s, "waits"), 0);
 }
 
+/* 221: a wait announces itself as waiting. */
 static void the_order_of_messages(void **state)
 {
     static const char *const words[] = { "events:go", ".created",  ".updated", ".step.",
