@@ -685,3 +685,48 @@ test('236 a PostgreSQL that crashes, restarts or cuts its connections under load
     await stopNodes(trio);
   }
 });
+
+test('236 nodes are killed and come back one after the other under load: nothing is lost, nothing runs twice at a time', onPg, async (t) => {
+  const trio = await startNodes(3, { ...ENV, IRONFLOW_LEASE_CLAIM_MS: '1000', IRONFLOW_GRACE_MS: '200' });
+  try {
+    const fails = new Set(), acked = [], odd = [];
+    const e = await endpoint((body) => done(body.event.data.i));
+    await trio[0].register('cl-chaos', 'cl-chaos.go', { concurrency: { limit: 4, key: 'k' }, retry: { maxAttempts: 3, initialDelayMs: 10 } });
+    await trio[1].register('cl-chaos-child');
+    await pushed(trio[2], 'cl-chaos-push', e.url, { retry: { maxAttempts: 5, initialDelayMs: 10 } });
+    const fleet = await Fleet.start(trio, 'cl-chaos', ['cl-chaos', 'cl-chaos-child'], (job) => {
+      if (job.function_id === 'cl-chaos-child') return completed({ of: job.event.data.i });
+      const { i } = job.event.data;
+      if (i % 5 === 1 && !of(job, 'nap')) return yielded(job, 'nap', { type: 'sleep', until: new Date(Date.now() + 40).toISOString() });
+      if (i % 5 === 2 && !of(job, 'cl-chaos-child')) return yielded(job, 'cl-chaos-child', { type: 'invoke_function', function_id: 'cl-chaos-child', input: { i } });
+      if (i % 5 === 3 && !fails.has(job.run_id) && fails.add(job.run_id)) return { status: 'failed', error: { message: 'x', retryable: true } };
+      return completed(i);
+    });
+    let going = true;
+    const loops = trio.map(async (node, k) => {
+      for (let i = k; going; i += 3) {
+        const name = i % 4 === 0 ? 'cl-chaos-push.go' : 'cl-chaos.go';
+        const answer = await node.rest('POST', '/events', { name, data: { i, k: `k${i % 5}` } }).catch(() => ({ status: 0 }));
+        if (answer.status === 200) acked.push(answer.body.run_ids[0]);
+        else if (![503, 0].includes(answer.status)) odd.push(`${answer.status} ${answer.text}`);
+        await new Promise((resolve) => setTimeout(resolve, answer.status === 200 ? 5 : 50));
+      }
+    });
+    for (let round = 0; round < 6; round++) {
+      const from = acked.length;
+      await until('the load to go on', () => acked.length >= from + 40, 60000);
+      await trio[round % 3].crash();
+    }
+    going = false;
+    await Promise.all(loops);
+    assert.deepEqual(odd, []);
+    for (const run of acked) await trio[1].untilRun(run, 'completed', 60000);
+    await until('those whose emit was not answered to end', async () => (await sql(trio[0], 'SELECT count(*) FROM queue')) === '0', 60000);
+    await fleet.stop();
+    e.recorder.check();
+    assert.equal(await sql(trio[0], 'SELECT count(*) FROM lanes WHERE admitted <> 0 OR waiting <> 0'), '0', 'a slot was lost');
+    t.diagnostic(`${acked.length} runs, ${[...fleet.recorder.seqs.values()].flat().length} executions, ${e.calls.length} pushes`);
+  } finally {
+    await stopNodes(trio);
+  }
+});
