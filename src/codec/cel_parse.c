@@ -137,40 +137,47 @@ static bool enter(struct parse *p)
 
 /* ---- literals ---- */
 
-static bool number_value(str_t s, bool negative, struct cel_value *out)
+static bool hex_to_u64(str_t s, uint64_t *out)
 {
-    bool hex = s.n > 2 && (s.p[1] | 0x20) == 'x';
-    bool is_uint = (s.p[s.n - 1] | 0x20) == 'u';
+    uint64_t v = 0;
+
+    if (s.n > 16)
+        return false;
+    for (size_t i = 0; i < s.n; i++)
+        v = v << 4 | (uint64_t)str_hex_digit(s.p[i]);
+    *out = v;
+    return true;
+}
+
+static bool real_value(str_t s, bool negative, struct cel_value *out)
+{
     char z[72];
-    char *end;
 
     if (s.n + 2 > sizeof(z))
         return false;
     z[0] = negative ? '-' : '+';
     memcpy(z + 1, s.p, s.n);
     z[s.n + 1] = 0;
-    if (is_uint || hex || str_index(s, '.') + str_index(s, 'e') + str_index(s, 'E') == -3) {
-        str_t body = str_slice(s, hex ? 2 : 0, s.n - is_uint);
-        uint64_t u = 0;
-
-        if (hex && body.n > 16)
-            return false;
-        if (hex) {
-            z[s.n + 1 - is_uint] = 0;
-            u = strtoull(z + 3, &end, 16);
-        } else if (!str_to_u64(body, &u)) {
-            return false;
-        }
-        if (is_uint)
-            *out = cel_uint(u);
-        else if (u > (uint64_t)INT64_MAX + negative)
-            return false;
-        else
-            *out = cel_int(negative ? (int64_t)(0 - u) : (int64_t)u);
-        return !(is_uint && negative && u > 0);
-    }
-    *out = cel_double(strtod(z, &end));
+    *out = cel_double(strtod(z, NULL));
     return isfinite(out->d);
+}
+
+/* The value of a number as the lexer took it: 12, 0x1F, 12u, 1.5e3. A uint has no sign. */
+static bool number_value(str_t s, bool negative, struct cel_value *out)
+{
+    bool hex = s.n > 2 && (s.p[1] | 0x20) == 'x';
+    bool is_uint = (s.p[s.n - 1] | 0x20) == 'u';
+    str_t digits = str_slice(s, hex ? 2 : 0, s.n - is_uint);
+    uint64_t u = 0;
+
+    if (!hex && (str_index(s, '.') >= 0 || str_index(s, 'e') >= 0 || str_index(s, 'E') >= 0))
+        return real_value(s, negative, out);
+    if (!(hex ? hex_to_u64(digits, &u) : str_to_u64(digits, &u)))
+        return false;
+    if (!is_uint && u > (uint64_t)INT64_MAX + negative)
+        return false;
+    *out = is_uint ? cel_uint(u) : cel_int(negative ? (int64_t)(0 - u) : (int64_t)u);
+    return true;
 }
 
 static bool number(struct parse *p, bool negative)

@@ -91,7 +91,7 @@ static void bad_text_is_refused_with_its_place(void **state)
     refused("1e999", "1:1: number is out of range");
     refused("0x1111111111111111111111111111111111111111111111111111111111111111111111",
             "1:1: number is out of range");
-    refused("000000000000000000000000000000000000000000000000000000000000000000000001",
+    refused("0.0000000000000000000000000000000000000000000000000000000000000000000001",
             "1:1: number is out of range");
     refused("12abc", "1:1: malformed number");
     refused("for", "1:1: reserved name 'for'");
