@@ -207,6 +207,27 @@ err_t store_queue_held_count(struct ctx *c, int64_t worker, int64_t max, int64_t
     return ERR_OK;
 }
 
+err_t store_queue_held_since(struct ctx *c, int64_t worker, int64_t claim_ms, int64_t lease_ms,
+                             int64_t *out)
+{
+    static const struct sql q = {
+        "SELECT max(lease_until - CASE acked WHEN 1 THEN $2 ELSE $3 END) FROM queue "
+        "WHERE worker = $1 AND state = 1 AND lease_until <= $4"
+    };
+    struct db_rows r;
+    int64_t since = 0;
+
+    TRY(db_query(
+        c, &q,
+        ARGS(DB_INT(worker), DB_INT(lease_ms), DB_INT(claim_ms), DB_INT(c->now_ms + lease_ms)),
+        &r));
+    if (db_row(&r))
+        since = db_int(&r, 0);
+    TRY(db_end(&r));
+    *out = since;
+    return ERR_OK;
+}
+
 err_t store_queue_held(struct ctx *c, int64_t worker, int64_t limit, struct job **jobs, size_t *n)
 {
     static const struct sql q = { "SELECT " JOB_COLS

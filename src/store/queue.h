@@ -25,6 +25,10 @@ NODISCARD err_t store_queue_flow(struct ctx *c, const struct job *job);
 NODISCARD err_t store_queue_held_count(struct ctx *c, int64_t worker, int64_t max, int64_t *out);
 NODISCARD err_t store_queue_held(struct ctx *c, int64_t worker, int64_t limit, struct job **jobs,
                                  size_t *n);
+/* When the youngest of them was claimed, or acknowledged, as its lease of that length tells; those
+ * whose lease was renewed do not count. 0: none does. */
+NODISCARD err_t store_queue_held_since(struct ctx *c, int64_t worker, int64_t claim_ms,
+                                       int64_t lease_ms, int64_t *out);
 /* Sets the leases, of acknowledged jobs or of others, that would end in [from, to); n: how many. */
 NODISCARD err_t store_queue_lease(struct ctx *c, bool acked, int64_t from, int64_t to,
                                   int64_t until, int64_t *n);

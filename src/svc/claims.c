@@ -131,12 +131,14 @@ static err_t poll_pass_on(struct ctx *c, struct poll *p)
 }
 
 /* A client that sleeps once it is full starts nothing in that time, however many jobs end. So its
- * last slot stays free as long as another job may end soon: the poll waits for that, but not longer
- * than the sleep would be. And when one has ended the client hears of that before it gets the next
- * job, or it would still count itself full. */
+ * last slot stays free as long as another job may end soon, which one does that has begun less than
+ * a sleep ago: the poll waits for that, but not longer than the sleep would be. And when one has
+ * ended the client hears of that before it gets the next job, or it would still count itself full.
+ */
 static err_t poll_keep_slot(struct ctx *c, struct poll *p, int64_t deadline_ms)
 {
-    int64_t until = deadline_ms - app_of(c)->poll_hold_ms + NAP_MS;
+    const struct app *app = app_of(c);
+    int64_t until = deadline_ms - app->poll_hold_ms + NAP_MS, since = 0;
 
     if (p->worker.max_jobs < 2 || p->room <= 0 || !polls_nap_when_full(&p->worker))
         return ERR_OK;
@@ -144,6 +146,8 @@ static err_t poll_keep_slot(struct ctx *c, struct poll *p, int64_t deadline_ms)
         p->room--;
         return ERR_OK;
     }
+    TRY(store_queue_held_since(c, p->worker.key, app->lease_claim_ms, app->lease_ms, &since));
+    until = until < since + NAP_MS ? until : since + NAP_MS;
     until = until < deadline_ms ? until : deadline_ms;
     p->rested = c->call->timed_out || c->now_ms >= until;
     if (p->rested)

@@ -115,6 +115,34 @@ static void without_work_it_is_held_to_its_end(void **state)
     given(idle, 0);
 }
 
+/* Jobs that have run for long do not end the next moment. */
+static void beside_long_jobs_nothing_is_kept(void **state)
+{
+    struct sim *s = world(state);
+    struct op *old, *young, *last;
+
+    worker(s, "w", "node-v22.3.0", 3);
+    ready(s, 1);
+    old = poll(s, "w", 3);
+    given(old, 1);
+    sim_ok(s, sim_ack(sim_job(s, old, 0)));
+    pass(s, 2000);
+    ready(s, 2);
+    young = poll(s, "w", 2);
+    given(young, 1);
+    pass(s, 400);
+    sim_ok(s, sim_ack(sim_job(s, young, 0)));
+    pass(s, 300);
+    last = poll(s, "w", 1);
+    pass(s, 699);
+    assert_false(last->done);
+    pass(s, 1); /* the youngest has run for a second */
+    given(last, 1);
+    sim_ok(s, sim_complete(sim_job(s, last, 0), "{}"));
+    ready(s, 1);
+    given(poll(s, "w", 1), 1);
+}
+
 static void others_are_filled(void **state)
 {
     struct sim *s = world(state);
@@ -150,6 +178,7 @@ static const struct CMUnitTest tests[] = {
     T(the_last_slot_waits_for_a_job_to_end),
     T(the_last_slot_waits_no_longer_than_the_client_would_sleep),
     T(without_work_it_is_held_to_its_end),
+    T(beside_long_jobs_nothing_is_kept),
     T(others_are_filled),
     T(a_run_that_is_not_taken_goes_to_another_worker),
 };
