@@ -152,7 +152,7 @@ err_t audit_unpack(struct ctx *c, str_t pack, struct audit_entry **out, size_t *
     for (; i < count && audit_next(&r, &list[i]) > 0; i++)
         order[i] = &list[i];
     if (count > 1)
-        qsort(order, count, sizeof(*order), by_time);
+        qsort(order, count, sizeof(struct audit_entry *), by_time);
     for (i = 0; i < count; i++)
         sorted[i] = *order[i];
     *out = sorted;

@@ -427,7 +427,7 @@ static void target_next(struct target *t)
     struct push *p = t->p;
 
     if (t->claiming != NULL || t->gone || t->in_line || atomic_load(&p->draining) ||
-        t->flight > FUNCTION_MAX / 4 * 3)
+        t->flight > (size_t)FUNCTION_MAX / 4 * 3)
         return;
     if (atomic_load(&p->flight) >= FLIGHT_MAX)
         line_join(t);

@@ -65,7 +65,7 @@ static struct audit_pack *pack_new(struct ctx *c, struct batch *b, int64_t run_i
         struct audit_pack **more = NEW_N(b->arena, struct audit_pack *, cap);
 
         if (b->audits_n > 0)
-            memcpy(more, b->audits, b->audits_n * sizeof(*more));
+            memcpy(more, b->audits, b->audits_n * sizeof(struct audit_pack *));
         b->audits = more;
         b->audits_cap = cap;
     }

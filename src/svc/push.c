@@ -119,9 +119,11 @@ err_t svc_push_claim(struct ctx *c, const int64_t *key, int64_t room, struct pus
 
     TRY(svc_registry(c, &reg));
     f = registry_by_key(reg, *key);
-    *out = (struct push_claims){ .gone = f == NULL || f->deleted || f->mode != MODE_PUSH };
-    if (out->gone)
+    *out = (struct push_claims){ 0 };
+    if (f == NULL || f->deleted || f->mode != MODE_PUSH) {
+        out->gone = true;
         return ERR_OK;
+    }
     TRY(breaker_room(c, f->key, f->endpoint, &room, &b));
     if (room > 0)
         TRY(store_queue_ready(c, f->key, 0, room, &ready, &n));
