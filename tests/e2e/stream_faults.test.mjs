@@ -171,7 +171,7 @@ test('a wait keeps its payload for those who look at the run; a malformed one is
 });
 
 test('104 119 a key that expires ends its streams: one that speaks, one that waits, one that is full', async () => {
-  const t = await Server.start({ dev: false, env: { IRONFLOW_POLL_HOLD_MS: '2000' } });
+  const t = await Server.start({ dev: false, env: { IRONFLOW_POLL_HOLD_MS: '2000', IRONFLOW_LEASE_CLAIM_MS: '600000' } });
   try {
     await t.register('sf-key', 'sf.key');
     t.child.kill('SIGTERM');
