@@ -2,7 +2,7 @@
 // them and on one without, in turns.
 import { Server, print, scaled } from './lib.mjs';
 
-const LANES = 100, TURNS = 6, POLLERS = 8, AT_A_TIME = 64;
+const LANES = 100, TURNS = 6, POLLERS = 20, AT_A_TIME = 64;
 
 /** A server whose leases outlive the row, with both functions and n runs in full lanes. */
 async function prepare(n) {
@@ -21,7 +21,7 @@ async function prepare(n) {
 async function claims(s, n, turn) {
   const paths = Array.from({ length: POLLERS }, (_, i) => `/api/v1/workers/w${turn}-${i}`);
   for (const p of paths)
-    await s.call('POST', `${p}/register`, { function_ids: ['bench-lane', 'bench-claim'], max_concurrent_jobs: n });
+    await s.call('POST', `${p}/register`, { function_ids: ['bench-lane', 'bench-claim'], max_concurrent_jobs: n / POLLERS });
   await s.emitAll('bench.claim', n);
   const { server_cpu_s_per_1000 } = await s.cpuOf(n, () => Promise.all(paths.map(async (p) => {
     for (let got = 0; got < n / POLLERS;)
