@@ -13,15 +13,9 @@
 
 bool outbox_init(struct outbox *o)
 {
-    pthread_condattr_t attr;
-
     *o = (struct outbox){ 0 };
     o->last = &o->first;
     pthread_mutex_init(&o->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&o->settled, &attr);
-    pthread_condattr_destroy(&attr);
     o->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return o->wake_fd >= 0;
 }
@@ -31,7 +25,6 @@ void outbox_done(struct outbox *o)
     outbox_settle(o, UINT64_MAX);
     if (o->wake_fd >= 0)
         (void)close(o->wake_fd);
-    pthread_cond_destroy(&o->settled);
     pthread_mutex_destroy(&o->lock);
 }
 
@@ -166,6 +159,66 @@ const struct message *outbox_first_sent(struct outbox *o)
     return m;
 }
 
+/* ---- waiting ---- */
+
+/* A thread that waits. Each has a condition of its own, so that an answer wakes nobody else. */
+struct waiter {
+    pthread_cond_t done;
+    uint64_t no;
+    struct waiter *next;
+};
+
+static bool is_done(const struct outbox *o, uint64_t no)
+{
+    if (no == OUTBOX_ALL)
+        return o->first == NULL;
+    return no == OUTBOX_ROOM ? o->bytes <= BYTES_MAX : o->settled_no >= no;
+}
+
+/* Under the lock. */
+static void wake_waiters(const struct outbox *o)
+{
+    for (struct waiter *w = o->waiters; w != NULL; w = w->next)
+        if (is_done(o, w->no))
+            pthread_cond_signal(&w->done);
+}
+
+static void waiter_wait(struct outbox *o, struct waiter *w, int64_t ms)
+{
+    int64_t at = now_mono_ms() + ms;
+    struct timespec end = { .tv_sec = (time_t)(at / 1000), .tv_nsec = (long)(at % 1000) * 1000000 };
+    struct waiter **link;
+
+    w->next = o->waiters;
+    o->waiters = w;
+    while (!is_done(o, w->no) && pthread_cond_timedwait(&w->done, &o->lock, &end) != ETIMEDOUT)
+        ;
+    for (link = &o->waiters; *link != w;)
+        link = &(*link)->next;
+    *link = w->next;
+}
+
+bool outbox_wait(struct outbox *o, uint64_t no, int64_t ms)
+{
+    struct waiter w = { .no = no };
+    pthread_condattr_t attr;
+    bool done;
+
+    pthread_mutex_lock(&o->lock);
+    done = is_done(o, no);
+    if (!done) {
+        pthread_condattr_init(&attr);
+        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        pthread_cond_init(&w.done, &attr);
+        pthread_condattr_destroy(&attr);
+        waiter_wait(o, &w, ms);
+        pthread_cond_destroy(&w.done);
+        done = is_done(o, no);
+    }
+    pthread_mutex_unlock(&o->lock);
+    return done;
+}
+
 /* ---- answers ---- */
 
 const struct message *outbox_step(struct outbox *o, const char *step_id)
@@ -199,7 +252,7 @@ void outbox_settle(struct outbox *o, uint64_t no)
     o->first = m;
     if (m == NULL)
         o->last = &o->first;
-    pthread_cond_broadcast(&o->settled);
+    wake_waiters(o);
     pthread_mutex_unlock(&o->lock);
     while (gone != m) {
         struct message *next = gone->next;
@@ -228,40 +281,4 @@ bool outbox_careful(struct outbox *o)
     careful = o->first != NULL && o->first->no <= o->careful_no;
     pthread_mutex_unlock(&o->lock);
     return careful;
-}
-
-/* ---- waiting ---- */
-
-static struct timespec in_ms(int64_t ms)
-{
-    int64_t at = now_mono_ms() + ms;
-
-    return (struct timespec){ .tv_sec = (time_t)(at / 1000),
-                              .tv_nsec = (long)(at % 1000) * 1000000 };
-}
-
-bool outbox_wait(struct outbox *o, uint64_t no, int64_t ms)
-{
-    struct timespec end = in_ms(ms);
-    bool settled;
-
-    pthread_mutex_lock(&o->lock);
-    while (o->settled_no < no && pthread_cond_timedwait(&o->settled, &o->lock, &end) != ETIMEDOUT)
-        ;
-    settled = o->settled_no >= no;
-    pthread_mutex_unlock(&o->lock);
-    return settled;
-}
-
-bool outbox_room(struct outbox *o, int64_t ms)
-{
-    struct timespec end = in_ms(ms);
-    bool room;
-
-    pthread_mutex_lock(&o->lock);
-    while (o->bytes > BYTES_MAX && pthread_cond_timedwait(&o->settled, &o->lock, &end) != ETIMEDOUT)
-        ;
-    room = o->bytes <= BYTES_MAX;
-    pthread_mutex_unlock(&o->lock);
-    return room;
 }

@@ -19,7 +19,7 @@
 #define TURN_MS 1000      /* longest sleep: time is looked at */
 #define FAREWELL_MS 15000 /* for results when the worker ends */
 #define GOODBYE_MS 1000   /* for the end of the stream */
-#define ROOM_MS 100
+#define WAIT_MS 100       /* then other reasons are looked at */
 #define MESSAGE_BYTES_MAX (((size_t)4 << 20) - 4096) /* the server takes 4 MiB */
 #define ENVELOPE_HEAD 5
 #define ENVELOPE_BYTES_MAX ((size_t)256 << 20)
@@ -523,7 +523,7 @@ void stream_finish(struct stream *s)
         free(job);
     }
     while (w->result == IRONFLOW_OK && atomic_load(&w->stop) < 2 && now_mono_ms() < end &&
-           !outbox_wait(&s->out, s->out.put_no, ROOM_MS))
+           !outbox_wait(&s->out, OUTBOX_ALL, WAIT_MS))
         ;
     atomic_store(&s->quit, true);
     if (write(s->out.wake_fd, &one, sizeof(one)) < 0) {
@@ -539,11 +539,11 @@ void stream_finish(struct stream *s)
 
 /* ---- reports ---- */
 
-/* Waits while too much is unsaid, and for `no` when it is above 0; not for a lost run. */
+/* Waits for the answer to `no`, or for room; not for a lost run. */
 static void say_wait(struct stream *s, const struct ironflow_run *run, uint64_t no)
 {
     while (!atomic_load(&run->root->lost) && atomic_load(&s->w->stop) < 2)
-        if (no > 0 ? outbox_wait(&s->out, no, ROOM_MS) : outbox_room(&s->out, ROOM_MS))
+        if (outbox_wait(&s->out, no, WAIT_MS))
             return;
 }
 
@@ -574,7 +574,7 @@ void stream_step(struct stream *s, const struct ironflow_run *run, const struct 
 
     message_step(&t, run, step);
     no = say(s, run, SAID_STEP, step->id, &t, checkpoint != IRONFLOW_CHECKPOINT_NONE);
-    say_wait(s, run, checkpoint == IRONFLOW_CHECKPOINT_EACH ? no : 0);
+    say_wait(s, run, checkpoint == IRONFLOW_CHECKPOINT_EACH ? no : OUTBOX_ROOM);
 }
 
 void stream_ack(struct stream *s, const struct ironflow_run *run)

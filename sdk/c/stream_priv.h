@@ -83,15 +83,17 @@ struct message {
     const char *bytes; /* with the envelope */
 };
 
-/* Any thread puts; the rest is the stream's thread's. */
+struct waiter;
+
+/* Any thread puts and waits; the rest is the stream's thread's. */
 struct outbox {
     pthread_mutex_t lock;
-    pthread_cond_t settled; /* messages were answered */
-    int wake_fd;            /* written when a dozing thread gets work */
+    int wake_fd; /* written when a dozing thread gets work */
     struct message *first, **last;
     struct message *unsent; /* the first that is not wholly handed over */
     size_t handed;          /* bytes of it that are */
     size_t bytes;           /* of all */
+    struct waiter *waiters;
     uint64_t put_no, sent_no, settled_no, careful_no;
     enum said sent_kind;
     bool dozing;
@@ -119,6 +121,8 @@ void outbox_settle(struct outbox *o, uint64_t no);
 void outbox_rewind(struct outbox *o, bool careful);
 /* Sends one by one? */
 bool outbox_careful(struct outbox *o);
-/* Waits at most ms until number no is settled; outbox_room: until there is room. */
+/* Waits at most ms until number no is settled, until all are, or until there is room; false when
+ * that is not so. */
+#define OUTBOX_ALL UINT64_MAX
+#define OUTBOX_ROOM UINT64_C(0)
 bool outbox_wait(struct outbox *o, uint64_t no, int64_t ms);
-bool outbox_room(struct outbox *o, int64_t ms);
