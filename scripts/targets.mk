@@ -51,6 +51,7 @@ help:
 	@echo 'make test         every test: unit, corpora, golden, end-to-end, SQLite and PostgreSQL'
 	@echo 'make unit         unit tests only; unit-<folder> for one folder of src/'
 	@echo 'make e2e          end-to-end tests on SQLite'
+	@echo 'make connect      the Connect client of npm against the server'
 	@echo 'make check        format, layers, lengths, contracts, docs, cppcheck, clang-tidy'
 	@echo 'make check-quick  the same without the two analyzers; part of make test'
 	@echo 'make format       clang-format over our sources'

@@ -168,6 +168,12 @@ test('a wait keeps its payload for those who look at the run; a malformed one is
   w.send({ jobCompleted: fence(await w.next('job')) });
   await s.untilRun(run, 'completed');
   await w.close();
+  const poll = await s.worker('w-sf-poll', ['sf-payload']); // the same over REST
+  const other = await emit('sf.payload');
+  const update = { status: 'yielded', yield: { step_id: `${other}:ok:0`, type: 'wait_for_event',
+    event_filter: { event: 'sf.ok', payload: ['x'] } } };
+  assert.equal((await poll.update(await poll.take(), update)).status, 200);
+  assert.match((await s.rest('GET', `/runs/${other}/steps`)).text, /"payload":\["x"\]/);
 });
 
 test('104 119 a key that expires ends its streams: one that speaks, one that waits, one that is full', async () => {
