@@ -28,6 +28,7 @@ struct stream {
     struct ironflow_worker *w;
     struct outbox out;
     pthread_t thread;
+    atomic_bool over; /* the worker ends: nobody will hear the rest */
     atomic_bool quit; /* says goodbye, or gives up */
 
     /* of one session; the thread's */
@@ -38,7 +39,8 @@ struct stream {
     bool asked;        /* the beat's answer is awaited */
     uint64_t asked_no; /* and settles so much */
     int64_t beat_ms;   /* when the last one was made */
-    int64_t due_ms;    /* when the next one is, for the leases */
+    int64_t heartbeat_ms;
+    int64_t due_ms; /* when the next one is, for the leases */
     int64_t begun_ms, pinged_ms;
     char code[64], why[512]; /* how it ended */
 };
@@ -186,8 +188,8 @@ static void on_registered(struct stream *s, json_t answer)
     s->registered = true;
     s->due_ms = now_mono_ms(); /* whom have we lost meanwhile? */
     if (json_to_i64(json_member(answer, "heartbeatIntervalMs"), &ms) && ms > 0 &&
-        ms < s->w->config.heartbeat_ms)
-        s->w->config.heartbeat_ms = (int)ms;
+        ms < s->heartbeat_ms)
+        s->heartbeat_ms = ms;
 }
 
 static void on_end(struct stream *s, json_t end)
@@ -316,7 +318,7 @@ static void make_beat(struct stream *s, bool leases, int64_t now)
     s->beat_ms = now;
     s->asked = n > 0;
     if (leases)
-        s->due_ms = now + w->config.heartbeat_ms;
+        s->due_ms = now + s->heartbeat_ms;
 }
 
 /* Makes the beat that is due; returns when the next one may be. */
@@ -430,6 +432,7 @@ static bool session_judge(struct stream *s)
     if (is_one_of(s->code, fatal) || (blamed && !s->registered) || status == 501 ||
         (status >= 400 && status < 500 && status != 408 && status != 429)) {
         worker_end(s->w, s->why);
+        atomic_store(&s->over, true);
         return false;
     }
     blamed = blamed && m != NULL;
@@ -501,6 +504,7 @@ struct stream *stream_start(struct ironflow_worker *w)
     struct stream *s = mem_new(sizeof(*s));
 
     s->w = w;
+    s->heartbeat_ms = w->config.heartbeat_ms;
     if (outbox_init(&s->out) && pthread_create(&s->thread, NULL, stream_main, s) == 0)
         return s;
     outbox_done(&s->out);
@@ -522,7 +526,7 @@ void stream_finish(struct stream *s)
         send_back(s, job);
         free(job);
     }
-    while (w->result == IRONFLOW_OK && atomic_load(&w->stop) < 2 && now_mono_ms() < end &&
+    while (!atomic_load(&s->over) && atomic_load(&w->stop) < 2 && now_mono_ms() < end &&
            !outbox_wait(&s->out, OUTBOX_ALL, WAIT_MS))
         ;
     atomic_store(&s->quit, true);

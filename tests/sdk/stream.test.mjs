@@ -4,6 +4,9 @@ import { describe, test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import http2 from 'node:http2';
+import net from 'node:net';
 import { join } from 'node:path';
 import { Server, until } from '../e2e/lib.mjs';
 
@@ -204,4 +207,37 @@ suite('with the usual leases', usual, () => {
       assert.deepEqual([error.code, error.message, attempt], ['NOT_NOW', 'try 2', 2]);
     });
   });
+});
+
+/** A server that accepts functions and answers each stream with this status and body. */
+async function refusing(status, body) {
+  const one = http.createServer((req, res) => req.resume().on('end', () => res.end('{}')));
+  const two = http2.createServer();
+  two.on('stream', (stream) => {
+    stream.on('error', () => {});
+    stream.respond({ ':status': status, 'content-type': 'application/json' });
+    stream.end(JSON.stringify(body));
+  });
+  const server = net.createServer((socket) => socket.once('readable', () => {
+    const bytes = socket.read();
+    if (!bytes) return socket.destroy();
+    socket.unshift(bytes);
+    (bytes.toString().startsWith('PRI ') ? two : one).emit('connection', socket);
+  }));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return server;
+}
+
+test('a key that is refused, and a server without streams, end the worker with the reason', async () => {
+  for (const [status, message] of [[401, 'who are you'], [501, 'no streams here']]) {
+    const server = await refusing(status, { code: 'x', message });
+    const child = spawn(`${process.env.SDK_WORKERS}/stream_worker`,
+      [`http://127.0.0.1:${server.address().port}`, '/dev/null', 'w'],
+      { stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    child.stderr.on('data', (d) => (said += d));
+    assert.equal(await new Promise((resolve) => child.on('exit', resolve)), 1);
+    assert.match(said, new RegExp(message));
+    server.close();
+  }
 });
