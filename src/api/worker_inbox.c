@@ -420,12 +420,42 @@ static void item_answer(struct session *ss, const struct item *it)
         session_register(ss);
 }
 
+/* A job that it brought along from an earlier stream, or had lost for a while, is watched, too. */
+static void job_kept(struct session *ss, str_t job_id)
+{
+    int64_t run_id, seq;
+
+    if (job_id_parse(job_id, &run_id, &seq) && session_job_add(ss, run_id, seq))
+        session_look(ss);
+}
+
+/* The jobs that the worker holds, as a message that was accepted shows. */
+static void jobs_keep(struct session *ss, const struct item *it)
+{
+    const struct pb_worker_message *m = it->msg;
+
+    if (m->job_ack)
+        job_kept(ss, m->job_ack->job_id);
+    else if (m->step_started)
+        job_kept(ss, m->step_started->job_id);
+    else if (m->step_completed)
+        job_kept(ss, m->step_completed->job_id);
+    else if (m->step_failed)
+        job_kept(ss, m->step_failed->job_id);
+    else if (m->heartbeat && it->beats)
+        for (size_t i = 0; i < m->heartbeat->jobs_n; i++)
+            if (it->states[i] == LEASE_REFRESHED)
+                job_kept(ss, it->beats[i].job_id);
+}
+
 static void item_done(struct session *ss, const struct item *it)
 {
     int64_t run_id, seq;
     str_t job_id;
 
     if (it->msg) {
+        if (ss->s && it->result == ERR_OK && !it->violation)
+            jobs_keep(ss, it);
         if (segment_end(it->msg, &job_id) && job_id_parse(job_id, &run_id, &seq)) {
             if (it->result == ERR_OK)
                 session_job_end(ss, run_id, seq);

@@ -229,16 +229,19 @@ static void on_drain(struct stream *s)
 
 /* ---- what was sent --------------------------------------------------------------------------- */
 
-void session_job_add(struct session *ss, int64_t run_id, int64_t seq)
+bool session_job_add(struct session *ss, int64_t run_id, int64_t seq)
 {
     struct sent_job *job = map_get(&ss->jobs, (uint64_t)run_id);
 
+    if (job && job->seq == seq)
+        return false;
     if (!job) {
         job = mem_zero(sizeof(*job));
         job->run_id = run_id;
         (void)map_put(&ss->jobs, (uint64_t)run_id, job);
     }
     job->seq = seq;
+    return true;
 }
 
 void session_job_end(struct session *ss, int64_t run_id, int64_t seq)
@@ -408,7 +411,7 @@ static void claim_settle(struct claim_task *t)
 static void claim_send(struct session *ss, struct claim_task *t)
 {
     for (size_t i = 0; i < t->given; i++)
-        session_job_add(ss, t->claims[i].job.run_id, t->claims[i].job.execution_seq);
+        (void)session_job_add(ss, t->claims[i].job.run_id, t->claims[i].job.execution_seq);
     stream_send_raw(ss->s, buf_str(&t->out));
     if (t->lost_n != ss->lost_n) /* one of them may have been cancelled meanwhile */
         session_look(ss);

@@ -16,7 +16,7 @@ enum session_state {
     SESSION_DRAINING, /* no further jobs: the server stops */
 };
 
-/* A job that was sent and of which no end is known. */
+/* A job that the worker has, and of which no end is known. */
 struct sent_job {
     int64_t run_id, seq;
 };
@@ -82,7 +82,8 @@ void session_close(struct session *ss, err_t e, str_t text);
 void session_claim(struct session *ss);
 /* No claims for a while. */
 void session_rest(struct session *ss);
-void session_job_add(struct session *ss, int64_t run_id, int64_t seq);
+/* The worker has it now. False: that was known. */
+bool session_job_add(struct session *ss, int64_t run_id, int64_t seq);
 /* A segment is over. */
 void session_job_end(struct session *ss, int64_t run_id, int64_t seq);
 /* Finds out what became of the jobs that were sent. */

@@ -129,6 +129,20 @@ test('113 a cancel reaches the worker with its reason, by a user and by an event
   await w.close();
 });
 
+test('a cancel reaches the worker on its next stream, too, once it has spoken of the job', async () => {
+  await s.register('st-brought', 'st.brought');
+  const first = await connect(s, 'w-st-brought', ['st-brought']);
+  const run = await emit('st.brought');
+  const job = await first.next('job');
+  await first.close();
+  const w = await connect(s, 'w-st-brought', ['st-brought']);
+  w.send({ stepCompleted: { ...fence(job), stepId: `${run}:one:0`, output: { n: 1 } } });
+  assert.equal((await w.next('stepAck')).accepted, true);
+  await s.rest('POST', `/runs/${run}/cancel`, { reason: 'enough' });
+  assert.deepEqual(await w.next('cancel'), { jobId: job.jobId, reason: 'user' });
+  await w.close();
+});
+
 test('114 115 heartbeats: job ids keep leases, foreign sequences are STALE, ended runs UNKNOWN', async () => {
   const t = await Server.start({ env: { IRONFLOW_LEASE_MS: '2000', IRONFLOW_GRACE_MS: '500' } });
   try {
