@@ -56,6 +56,9 @@ static err_t poll_functions(struct ctx *c, struct poll *p)
         if (!json_string(c->arena, it.value, &id))
             continue;
         f = registry_ever(reg, id); /* runs of a deleted function may finish */
+        /* since the poll waits, perhaps: what woke it was meant for the endpoint */
+        if (f && f->mode == MODE_PUSH)
+            signal_add(c, SIG_RUN_READY, f->key);
         if (!f || f->mode != MODE_PULL)
             continue;
         p->sticky[p->fns_n] = f->actor_key.n > 0;

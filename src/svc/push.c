@@ -122,6 +122,7 @@ err_t svc_push_claim(struct ctx *c, const int64_t *key, int64_t room, struct pus
     *out = (struct push_claims){ 0 };
     if (f == NULL || f->deleted || f->mode != MODE_PUSH) {
         out->gone = true;
+        signal_add(c, SIG_RUN_READY, *key); /* what woke it was meant for a worker */
         return ERR_OK;
     }
     TRY(breaker_room(c, f->key, f->endpoint, &room, &b));
