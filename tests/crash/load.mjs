@@ -171,12 +171,18 @@ export class Load {
     if (seq <= run.seq) this.fault(`${run.id}: fence ${seq} after ${run.seq}`);
     if (run.output !== undefined) this.fault(`${run.id} is completed and is handed out`);
     if (run.cancelledAt < askedAt) this.fault(`${run.id} is cancelled and is handed out`);
-    if (Date.now() < run.heldUntil) this.fault(`${run.id}: its acknowledged lease was lost`);
+    if (Date.now() < run.heldUntil) this.fault(`${run.id}: handed out as ${seq}, ${run.heldUntil - Date.now()} ms too early after ${run.heldBy}`);
     for (const [name, output] of run.steps) {
       if (has.get(name) !== output) this.fault(`${run.id}: step ${name} was acknowledged and is lost: ${has.get(name)}`);
     }
     run.seq = seq;
     return { run, has };
+  }
+
+  /** The lease that was acknowledged holds from when it was asked for. */
+  holds(run, by, at) {
+    run.heldUntil = at + this.leaseMs;
+    run.heldBy = by;
   }
 
   // ---- the end ----
@@ -265,7 +271,7 @@ export class Job {
     this.has = has; // name -> JSON of the output
   }
 
-  /** The lease that an accepted message has given holds from when it was sent. */
+  /** `holds` says what gives a lease, if it is accepted. */
   async send(path, body, holds) {
     const sent = Date.now();
     if (!holds) this.run.heldUntil = 0; // from here on somebody else may get it
@@ -277,19 +283,19 @@ export class Job {
       return false;
     }
     if (this.run.cancelledAt < sent) this.load.fault(`${this.id} is cancelled and a report is accepted`);
-    if (holds && this.run.seq === this.seq) this.run.heldUntil = sent + this.load.leaseMs;
+    if (holds && this.run.seq === this.seq) this.load.holds(this.run, `${holds} ${this.seq}`, sent);
     return true;
   }
 
   async ack() {
-    if (!await this.send(`${this.path}/ack`, { run_id: this.id }, true)) return false;
+    if (!await this.send(`${this.path}/ack`, { run_id: this.id }, 'ack')) return false;
     this.load.n.acks++;
     return true;
   }
 
   /** A report with steps, which are kept from now on. */
   async report(body, steps = []) {
-    if (!await this.send(this.path, { ...body, steps, step_offset: this.offset }, body.status === 'progress')) return false;
+    if (!await this.send(this.path, { ...body, steps, step_offset: this.offset }, body.status === 'progress' && 'progress')) return false;
     for (const s of steps) this.run.steps.set(s.name, JSON.stringify(s.output));
     this.offset += steps.length;
     return true;

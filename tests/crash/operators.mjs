@@ -72,6 +72,7 @@ export class Inject {
     const total = body.steps.find((s) => s.name === 'total');
     for (let i = 0; i < 2; i++) await this.inject(run, total);
     delete run.pausedAt;
+    run.heldUntil = 0; // the pause ended its segment, also where the worker died before it heard so
     const resumed = await load.insist('POST', '/runs/resume', { run_id: run.id });
     if (resumed.status !== 200 && (resumed.tries === 1 || resumed.status !== 412))
       load.fault(`resume of ${run.id}: ${resumed.status}`);

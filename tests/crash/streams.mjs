@@ -60,6 +60,7 @@ class Worker {
       let bytes = Buffer.alloc(0);
       this.stream = stream;
       this.registered = false;
+      this.asked = []; // heartbeats without an answer, which come in their order
       stream.on('data', (d) => {
         bytes = Buffer.concat([bytes, d]);
         while (bytes.length >= 5 && bytes.length >= 5 + bytes.readUInt32BE(1)) {
@@ -88,7 +89,7 @@ class Worker {
     if (message.registered) this.again();
     else if (message.job) this.take(message.job);
     else if (message.stepAck) this.acked(message.stepAck);
-    else if (message.leaseRefresh) for (const s of message.leaseRefresh.segments) this.lease(s);
+    else if (message.leaseRefresh) this.refreshed(message.leaseRefresh.segments);
   }
 
   /** Says everything again that may be lost. */
@@ -104,7 +105,7 @@ class Worker {
   take(assignment) {
     const seq = Number(assignment.executionSeq);
     const { run, has } = this.load.handed(assignment.runId, seq, assignment.completedSteps);
-    const job = { run, has, seq, said: [], at: 0, wait: undefined,
+    const job = { run, has, seq, said: [], at: 0, wait: undefined, output: undefined,
       fence: { jobId: assignment.jobId, executionSeq: assignment.executionSeq, leaseToken: assignment.leaseToken } };
     this.kind.n.jobs++;
     this.jobs.set(run.id, job);
@@ -157,17 +158,20 @@ class Worker {
   beat() {
     const jobs = [...this.jobs.values()];
     if (!this.registered || jobs.length === 0) return;
-    for (const job of jobs) {
-      job.asked = job.output ? 'the end' : 'the lease'; // the answer is about what was said before
-      job.askedAt = Date.now();
-    }
+    this.asked.push({ at: Date.now(), jobs: new Set(jobs) });
     this.send({ heartbeat: { workerId: this.id, activeJobs: jobs.length,
       jobs: jobs.map((j) => ({ ...j.fence, runId: j.run.id })) } });
   }
 
-  lease({ runId, executionSeq, state }) {
-    const job = this.jobs.get(runId);
-    if (!job || Number(executionSeq) !== job.seq || !job.asked) return;
+  refreshed(segments) {
+    const { at, jobs } = this.asked.shift();
+    for (const s of segments) {
+      const job = this.jobs.get(s.runId);
+      if (jobs.has(job)) this.lease(s, job, at);
+    }
+  }
+
+  lease({ runId, state }, job, at) {
     if (state === 'LEASE_STATE_STALE') {
       this.jobs.delete(runId);
     } else if (state === 'LEASE_STATE_UNKNOWN') {
@@ -177,7 +181,7 @@ class Worker {
       this.kind.n.completions++;
       job.run.output ??= JSON.stringify(job.run.seq === job.seq ? job.output : undefined);
     } else if (!job.output && job.run.seq === job.seq) {
-      job.run.heldUntil = job.askedAt + this.load.leaseMs;
+      this.load.holds(job.run, `heartbeat ${job.seq}`, at);
     }
   }
 }
