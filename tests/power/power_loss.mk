@@ -4,7 +4,7 @@ include tests/sim/objects.mk
 $(BUILD)/san/power_loss: $(BUILD)/san/tests/power/power_loss.o $(call sim_objs,san) \
 		$(call sim_archives,san)
 	@echo "LINK    $@"
-	@$(CC) $(MOLD) $(LDFLAGS_san) -o $@ $(filter %.o,$^) $(call sim_libs,san) $(LIBS)
+	@$(CC) $(MOLD) $(LDFLAGS_san) $(SIM_LDFLAGS) -o $@ $(filter %.o,$^) $(call sim_libs,san) $(LIBS)
 
 .PHONY: power power-nightly
 power: $(BUILD)/san/power_loss

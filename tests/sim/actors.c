@@ -387,6 +387,8 @@ void actor_step(struct sim *s)
         endpoint_step(s);
     else if (roll < 14)
         emitter_step(s);
+    else if (roll < 85 && chance(s, 35))
+        streamer_step(s, &s->streamers[pick(s, SIM_STREAMERS)]);
     else if (roll < 85)
         worker_step(s, &s->workers[pick(s, SIM_WORKERS)]);
     else if (roll < 92)

@@ -102,6 +102,7 @@ void check_idle(struct sim *s)
     idle_polls(s, ready);
     check_outcomes(s);
     check_push(s);
+    check_streams(s, ready);
     check_due(s);
     if (s->checked != s->totals.commits + s->totals.crashes) {
         check_waits(s);

@@ -2,7 +2,7 @@
  *
  *   SIM_SEED=n    only this seed, with its story on stderr
  *   SIM_SEEDS=n   how many (default 20), from SIM_FIRST (1)
- *   SIM_STEPS=n   steps of a seed (400), and then as many as it takes to end all runs
+ *   SIM_STEPS=n   steps of a seed (300), and then as many as it takes to end all runs
  *   SIM_JOBS=n    processes at a time (one a processor)
  *   SIM_CRASH=n   commits between two crashes, on average (60)
  *   SIM_POWER=1   power cuts on a disk that loses or tears what was not synced, instead of kills
@@ -30,7 +30,7 @@ static struct sim_opts options(uint64_t seed)
 {
     return (struct sim_opts){
         .seed = seed,
-        .steps = number("SIM_STEPS", 400),
+        .steps = number("SIM_STEPS", 300),
         .crash = number("SIM_POWER", 0) != 0 ? SIM_POWER : SIM_KILL,
         .durability = number("SIM_NORMAL", 0) != 0 ? DB_NORMAL : DB_FULL,
         .commits_per_crash = (int)number("SIM_CRASH", 60),
@@ -70,6 +70,9 @@ static const struct {
     { "refusals", offsetof(struct sim_totals, refusals), false },
     { "breakers opened", offsetof(struct sim_totals, opened), false },
     { "probes", offsetof(struct sim_totals, probes), false },
+    { "streams", offsetof(struct sim_totals, streams), false },
+    { "jobs on streams", offsetof(struct sim_totals, sent), false },
+    { "cancels on streams", offsetof(struct sim_totals, told), false },
     { "kept", offsetof(struct sim_totals, kept), true },
     { "dropped", offsetof(struct sim_totals, dropped), true },
     { "torn", offsetof(struct sim_totals, torn), true },

@@ -583,12 +583,37 @@ static void check_yield(struct sim *s, const struct op *op, const struct facts *
     }
 }
 
+void model_gone(const struct hold *h)
+{
+    h->run->held_until = h->run->not_before = 0;
+    h->run->unsure += h->final.kind == REPORT_FAILED;
+}
+
 void model_unheard(const struct op *op)
 {
     struct m_run *r = op->hold->run;
 
     r->held_until = r->not_before = 0;
     r->unsure += op->report.kind == REPORT_FAILED;
+}
+
+void model_step_acked(struct sim *s, str_t step_id)
+{
+    str_t rest = step_id, head;
+    int64_t id = 0;
+    struct step_facts f;
+
+    if (!str_cut(&rest, ':', &head) || !id_parse(ID_RUN, head, &id)) {
+        violation(s, "an acknowledgement of " STR_FMT, STR_ARG(step_id));
+        return;
+    }
+    if (run_operated_lately(s, model_run(s, id)))
+        return;
+    f = step_read(s, id, step_id);
+    if (!f.found)
+        violation(s, "step " STR_FMT " was acknowledged and is not there", STR_ARG(step_id));
+    else if (f.status == STEP_COMPLETED)
+        model_freeze(s, model_run(s, id), step_id, f.output);
 }
 
 static void report_accepted(struct sim *s, const struct op *op, const struct facts *f)

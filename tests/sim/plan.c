@@ -165,11 +165,12 @@ void plan_final(struct sim *s, struct hold *h, enum report_kind kind)
     *r = (struct report){ .kind = kind };
     plan_fill(s, h, h->pending, r);
     h->final_steps = h->pending;
+    s->finals_made++;
     if (kind == REPORT_COMPLETED)
-        r->output = str_printf(&s->keep, "{\"done\":%lld}", (long long)s->ops_made);
+        r->output = str_printf(&s->keep, "{\"done\":%lld}", (long long)s->finals_made);
     if (kind == REPORT_FAILED) {
-        r->error =
-            str_printf(&s->keep, "{\"message\":\"e%lld\",\"code\":\"X\"}", (long long)s->ops_made);
+        r->error = str_printf(&s->keep, "{\"message\":\"e%lld\",\"code\":\"X\"}",
+                              (long long)s->finals_made);
         r->retryable = chance(s, 85);
     }
     if (kind == REPORT_YIELDED)

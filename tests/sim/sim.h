@@ -22,8 +22,9 @@ enum {
     SIM_PUSH = 5, /* one with an endpoint */
     SIM_FLIP = 6, /* one that has an endpoint in its first variant */
     SIM_WORKERS = 6,
-    SIM_HOLDS = 6,   /* jobs a worker takes at most */
-    SIM_GHOSTS = 48, /* lost holds that may still report */
+    SIM_STREAMERS = 2, /* workers on streams */
+    SIM_HOLDS = 6,     /* jobs a worker takes at most */
+    SIM_GHOSTS = 48,   /* lost holds that may still report */
     SIM_KEYS = 4096,
     SIM_STEPS_MAX = 5, /* steps of a handler */
     SIM_NOTES = 50,
@@ -52,6 +53,7 @@ struct sim_totals {
     int64_t woken, late, children, stopped; /* waits by event or deadline, invokes, cancel specs */
     int64_t requests, answers, refusals;    /* to endpoints, and what came back */
     int64_t opened, probes;                 /* breakers */
+    int64_t streams, sent, told;            /* jobs and cancels on streams */
     int64_t kept, dropped, torn;            /* unsynced writes at power cuts */
     uint64_t digest;                        /* of all notes: equal for equal seeds */
 };
@@ -129,7 +131,14 @@ struct hold {
     bool final_sent; /* `final` has been sent: only it may be sent again */
     struct report final;
     uint32_t final_steps;
-    bool over; /* an answer ended it */
+    bool mine; /* it had the run when all was idle last */
+};
+
+struct sim_streamer {
+    char id[24];
+    struct link *link; /* streams.c; NULL: not connected */
+    struct hold *holds[SIM_HOLDS];
+    int holds_n;
 };
 
 struct op;
@@ -245,6 +254,7 @@ struct sim {
     struct arena scratch; /* of reads and of ctx */
     struct ctx c;
     bool open, down, stopping, commit_hit;
+    bool closing;       /* nothing new is begun: it is about to stop */
     bool faulty;        /* the database may fail a call now */
     int64_t fault_at;   /* the call that will fail; 0: none */
     int64_t late_until; /* a job that met a fault waits that long */
@@ -252,7 +262,7 @@ struct sim {
     bool crash_before;
     struct vec ops;  /* under way */
     int64_t settled; /* turn in which all began to come to rest */
-    int64_t ops_made;
+    int64_t ops_made, finals_made;
     int64_t flipped; /* calls made when SIM_FLIP was registered last */
 
     /* model */
@@ -268,6 +278,9 @@ struct sim {
     int64_t checked; /* commits and crashes when the tables were looked at last */
 
     struct sim_worker workers[SIM_WORKERS];
+    struct sim_streamer streamers[SIM_STREAMERS];
+    struct vec links; /* struct link */
+    struct api *api;
     struct hold *ghosts[SIM_GHOSTS];
     int64_t ghosts_n;
     struct claim late[SIM_LATE];
@@ -332,11 +345,21 @@ void op_reply(struct sim *s, struct op *op);
 void op_unknown(struct sim *s, struct op *op);
 void worker_step(struct sim *s, struct sim_worker *w);
 void ghost_step(struct sim *s);
+/* Its holder will not hear of it any more, but may still speak of it. */
+void hold_lose(struct sim *s, struct hold *h);
 void worker_reply(struct sim *s, struct op *op);
 void worker_unknown(struct sim *s, struct op *op);
 /* After a restart: learns what the functions are now. */
 void actors_recover(struct sim *s);
 str_t run_text(struct sim *s, int64_t id);
+
+/* streams.c: workers on streams. */
+void streamer_step(struct sim *s, struct sim_streamer *w);
+/* In a read, when all is idle: what they have heard; ready: runs that any of them could have. */
+void check_streams(struct sim *s, int64_t ready);
+void streams_drain(struct sim *s);
+void streams_break(struct sim *s);
+void streams_free(struct sim *s);
 
 /* endpoint.c: endpoints of push functions, which are as good or bad as they like. */
 void endpoint_step(struct sim *s);
@@ -398,6 +421,10 @@ int64_t outcomes_of(const struct sim *s, const struct m_run *r, int fn);
 void check_outcomes(struct sim *s);
 /* After an accepted or refused report, ack or cancel: does the database say the same? */
 void model_report(struct sim *s, const struct op *op);
+/* The same of one that said its last word. */
+void model_gone(const struct hold *h);
+/* A step was acknowledged on a stream. */
+void model_step_acked(struct sim *s, str_t step_id);
 /* A final report that was perhaps accepted: others may get the run sooner than its lease says. */
 void model_unheard(const struct op *op);
 void model_ack(struct sim *s, const struct op *op);

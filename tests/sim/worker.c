@@ -13,7 +13,7 @@ static struct op *op_of(struct ctx *c)
 /* ---- holds
  * ---------------------------------------------------------------------------------------- */
 
-static void hold_lose(struct sim *s, struct hold *h)
+void hold_lose(struct sim *s, struct hold *h)
 {
     s->ghosts[s->ghosts_n++ % SIM_GHOSTS] = h;
 }
