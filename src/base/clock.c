@@ -1,5 +1,5 @@
 /* The process's clock. It advances with the monotonic clock that counts suspend; when the wall
- * clock was set forward (by a second or more) it is anchored anew. Any thread. */
+ * clock, or the one that it follows, was set forward (by a second or more) it is anchored anew. */
 #include "base/clock.h"
 
 #include <stdatomic.h>
@@ -12,6 +12,7 @@
 
 /* Wall milliseconds at the zero of CLOCK_BOOTTIME. */
 static _Atomic int64_t anchor_ms = CLOCK_NO_ANCHOR;
+static atomic_bool follows; /* another clock than the wall */
 
 static int64_t read_ns(clockid_t id)
 {
@@ -33,18 +34,33 @@ static int64_t system_wall(void)
     return read_ns(CLOCK_REALTIME) / 1000000;
 }
 
+static int64_t boot_ms(void)
+{
+    return read_ns(CLOCK_BOOTTIME) / 1000000;
+}
+
 static int64_t system_now(const struct clock *self)
 {
-    int64_t boot_ms = read_ns(CLOCK_BOOTTIME) / 1000000;
-    int64_t wall_ms = system_wall();
-    int64_t before = atomic_load_explicit(&anchor_ms, memory_order_relaxed);
-    int64_t anchor = clock_anchor(before, wall_ms, boot_ms);
+    int64_t boot = boot_ms(), wall, before, anchor;
 
     (void)self;
+    if (atomic_load(&follows))
+        return atomic_load(&anchor_ms) + boot;
+    wall = system_wall();
+    before = atomic_load_explicit(&anchor_ms, memory_order_relaxed);
+    anchor = clock_anchor(before, wall, boot);
     /* Threads that see a jump at once agree on the first one's anchor. */
     if (anchor != before && !atomic_compare_exchange_strong(&anchor_ms, &before, anchor))
         anchor = before;
-    return anchor + boot_ms;
+    return anchor + boot;
+}
+
+void clock_follow(int64_t shown_ms)
+{
+    int64_t before = atomic_load(&follows) ? atomic_load(&anchor_ms) : CLOCK_NO_ANCHOR;
+
+    atomic_store(&anchor_ms, clock_anchor(before, shown_ms, boot_ms()));
+    atomic_store(&follows, true);
 }
 
 static int64_t virtual_now(const struct clock *self)

@@ -14,6 +14,10 @@ struct clock {
 
 /* The process's clock; any thread. */
 const struct clock *clock_system(void);
+/* The process's clock follows another one, which several processes share, in place of the wall: it
+ * is anchored at the first reading, wherever that lies, and then goes by the rule above. To be read
+ * again every few seconds, by one thread at a time. */
+void clock_follow(int64_t shown_ms);
 /* A clock that shows c->virtual_ms. */
 void clock_init_virtual(struct clock *c, int64_t start_ms);
 int64_t clock_now(const struct clock *c);

@@ -20,6 +20,8 @@ NODISCARD err_t db_line_own(struct ctx *c, struct db_line *l, int32_t kind, int3
                             bool *mine);
 /* How many names of a kind are owned by somebody. */
 NODISCARD err_t db_line_owned(struct ctx *c, struct db_line *l, int32_t kind, int64_t *out);
+/* What the clock of the database shows, in milliseconds since the epoch. */
+NODISCARD err_t db_line_clock(struct ctx *c, struct db_line *l, int64_t *out);
 /* To everybody who listens; it may be lost. */
 NODISCARD err_t db_line_say(struct ctx *c, struct db_line *l, str_t text);
 /* The next thing that another line said, in c->arena; empty when wait_ms passed or wake_fd is

@@ -94,6 +94,12 @@ err_t db_line_owned(struct ctx *c, struct db_line *l, int32_t kind, int64_t *out
                args, 1, out);
 }
 
+err_t db_line_clock(struct ctx *c, struct db_line *l, int64_t *out)
+{
+    TRY(ask(c, l, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", NULL, 0, out));
+    return *out > 0 ? ERR_OK : lost(c, l);
+}
+
 err_t db_line_say(struct ctx *c, struct db_line *l, str_t text)
 {
     const char *args[] = { l->channel, str_z(c->arena, text) };

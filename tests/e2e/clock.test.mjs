@@ -1,5 +1,6 @@
 // The wall clock is set back and forward by an hour, while the server runs and while it is down: ids
-// keep their order, nothing that has a time is lost, early by much or done twice.
+// keep their order, nothing that has a time is lost, early by much or done twice. Servers that share a
+// database go by its clock, whatever their own walls show.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -7,13 +8,15 @@ import { createHmac } from 'node:crypto';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { Server, bin, step, until } from './lib.mjs';
+import { Server, bin, pgUrl, step, until } from './lib.mjs';
 import { releaseBin } from '../lib/disk.mjs';
 
+const ON_SQLITE = { skip: pgUrl ? 'the clock of the database counts' : false };
+const ON_PG = { skip: pgUrl ? false : 'needs PostgreSQL' };
 const HOUR = 3600_000, LEASE = 1500, GRACE = 500, HOLD = 300, KEY = 'a signing key';
 
-/** A server whose wall clock is `set` to so many milliseconds beside ours. */
-async function start(t, env = {}) {
+/** A server whose wall clock is `set` to so many milliseconds beside ours, from the start on `by`. */
+async function start(t, env = {}, { by = 0, ...options } = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'ironflow-clock-')), file = join(dir, 'offset');
   const fd = openSync(file, 'w');
   const set = (ms) => { // one aligned write of eight bytes
@@ -21,8 +24,8 @@ async function start(t, env = {}) {
     bytes.writeBigInt64LE(BigInt(ms));
     writeSync(fd, bytes, 0, 8, 0);
   };
-  set(0);
-  const s = await Server.start({ bin: releaseBin, dir, flags: ['--node-id', 'one'], env: {
+  set(by);
+  const s = await Server.start({ bin: releaseBin, dir, flags: ['--node-id', `beside-${by}`], ...options, env: {
     LD_PRELOAD: resolve(dirname(bin), 'tests/wallclock.so'), WALLCLOCK: file, IRONFLOW_SIGNING_KEY: KEY,
     IRONFLOW_LEASE_MS: `${LEASE}`, IRONFLOW_LEASE_CLAIM_MS: `${LEASE}`, IRONFLOW_GRACE_MS: `${GRACE}`,
     IRONFLOW_POLL_HOLD_MS: `${HOLD}`, ...env } });
@@ -96,7 +99,7 @@ async function ticks(s) {
 }
 
 for (const [word, by] of [['back', -HOUR], ['forward', HOUR]]) {
-  test(`set ${word} by an hour while the server runs: all that has a time happens, once, and ids grow`, async (t) => {
+  test(`set ${word} by an hour while the server runs: all that has a time happens, once, and ids grow`, ON_SQLITE, async (t) => {
     const { s, set } = await start(t);
     const all = await waiting(s);
     const ids = [(await emit(s, 'x')).event_id];
@@ -118,7 +121,7 @@ for (const [word, by] of [['back', -HOUR], ['forward', HOUR]]) {
     assert.equal((await runsOf(s, 'burst')).length, 1);
   });
 
-  test(`set ${word} by an hour: polls are held, synchronous emits wait, a push is signed with the wall's time`, async (t) => {
+  test(`set ${word} by an hour: polls are held, synchronous emits wait, a push is signed with the wall's time`, ON_SQLITE, async (t) => {
     const { s, set } = await start(t, { IRONFLOW_POLL_HOLD_MS: '1000' });
     const seen = [];
     const server = http.createServer((request, response) => {
@@ -153,7 +156,7 @@ for (const [word, by] of [['back', -HOUR], ['forward', HOUR]]) {
   });
 }
 
-test('set forward by an hour: who works keeps the job, who was asked is not asked again', async (t) => {
+test('set forward by an hour: who works keeps the job, who was asked is not asked again', ON_SQLITE, async (t) => {
   const { s, set } = await start(t, { IRONFLOW_LEASE_MS: '30000', IRONFLOW_LEASE_CLAIM_MS: '30000', IRONFLOW_GRACE_MS: '100',
     IRONFLOW_PUSH_TIMEOUT_MS: '60000' });
   let calls = 0;
@@ -184,7 +187,7 @@ test('set forward by an hour: who works keeps the job, who was asked is not aske
   await s.untilRun(pushed, 'completed');
 });
 
-test('set back by an hour while the server is down: ids grow, dead workers lose their jobs, ticks come once', async (t) => {
+test('set back by an hour while the server is down: ids grow, dead workers lose their jobs, ticks come once', ON_SQLITE, async (t) => {
   const { s, set } = await start(t);
   const { w, dead, jobs } = await waiting(s);
   await until('a tick', async () => (await runsOf(s, 'tick')).length > 0);
@@ -201,4 +204,32 @@ test('set back by an hour while the server is down: ids grow, dead workers lose 
   await s.worker('w', ['c']);
   await until('ticks', async () => (await runsOf(s, 'tick')).length > 2);
   await ticks(s);
+});
+
+test('servers whose walls are hours apart, one set on the way: leases, sleeps and ticks go by one clock', ON_PG, async (t) => {
+  const leases = { IRONFLOW_LEASE_MS: '30000', IRONFLOW_LEASE_CLAIM_MS: '30000' };
+  const { s, set } = await start(t, leases);
+  const late = (await start(t, leases, { by: -HOUR, pg: s.pg })).s, early = (await start(t, leases, { by: HOUR, pg: s.pg })).s;
+  await s.register('c', 'c.go');
+  await s.register('tick', undefined, { triggers: [{ cron: '* * * * * *', event: 'tick.now' }] });
+  const held = (await emit(early, 'c.go')).run_ids[0], sleeps = (await emit(early, 'c.go')).run_ids[0];
+  const w = await late.worker('w-late', ['c']);
+  const jobs = await w.take(2), of = (run) => jobs.find((job) => job.run_id === run);
+  assert.equal((await w.ack(of(held))).status, 200);
+  const due = Date.now() + 1500;
+  await yields(w, of(sleeps), { step_id: `${sleeps}:nap:0`, type: 'sleep', until: new Date(due).toISOString() });
+  const ids = [];
+  for (const node of [late, early, s, early, late]) ids.push((await emit(node, 'x')).event_id);
+  set(-HOUR);
+  const other = await early.worker('w-early', ['c']), again = await jobOf(early, other, sleeps);
+  assert.ok(Date.now() >= due, 'woken early');
+  assert.equal((await other.update(again, { status: 'completed', output: 1 })).status, 200);
+  const before = await ticks(s); // sweeps of leases come every two seconds
+  await until('more ticks', async () => (await runsOf(s, 'tick')).length >= before + 5);
+  await ticks(s);
+  assert.equal((await other.poll()).status, 204, 'nobody takes the job that is held');
+  assert.equal((await w.update(of(held), { status: 'completed', output: 1 })).status, 200);
+  assert.deepEqual(ids, [...ids].sort());
+  for (const e of (await s.rest('GET', '/events?limit=1000')).body.events)
+    assert.ok(Math.abs(Date.parse(e.timestamp) - Date.now()) < HOUR / 2, e.timestamp);
 });
