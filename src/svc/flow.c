@@ -243,6 +243,8 @@ err_t svc_lanes_sweep(struct ctx *c, int64_t *next_due)
         int64_t admitted = 0;
 
         c->env = envs[i];
+        /* again: the one before may have sent some into it */
+        TRY(store_lane_lock(c, lanes[i].fn, lanes[i].key, &lanes[i]));
         TRY(admit(c, &lanes[i], (enum lane_kind)(lanes[i].key & 3), left, &admitted));
         if (admitted == 0)
             continue; /* another node has those who wait in its hands */

@@ -114,6 +114,26 @@ static void every_run_of_a_lane_is_served(void **state)
     assert_int_equal(sim_poll(s, "w", 100)->n, 7);
 }
 
+/* A slice that admits runs to actors sends them on into the lane that it admits from next. */
+static void a_slice_counts_whom_it_sent_into_a_lane(void **state)
+{
+    struct sim *s = *state;
+
+    sim_function(s, "{\"id\":\"act\",\"triggers\":[{\"event\":\"act.go\"}],"
+                    "\"actorKey\":\"user\",\"concurrency\":{\"limit\":1}}");
+    sim_worker(s, "w", "[\"act\"]", 1000);
+    for (int i = 0; i < 300; i++)
+        (void)sim_emit(s, "act.go", "{\"user\":\"ann\"}");
+    for (int i = 0; i < 5; i++)
+        (void)sim_emit(s, "act.go",
+                       str_z(&s->arena, str_printf(&s->arena, "{\"user\":\"bob%d\"}", i)));
+    sim_function(s, "{\"id\":\"act\",\"triggers\":[{\"event\":\"act.go\"}],"
+                    "\"concurrency\":{\"limit\":1000}}");
+    while (sim_upkeep_once(s, svc_lanes_sweep))
+        ;
+    assert_int_equal(work(s, "w"), 305);
+}
+
 /* The owner of an actor is gone: after its time the next worker takes over. */
 static void an_actor_outlives_its_worker(void **state)
 {
@@ -177,6 +197,7 @@ static const struct CMUnitTest tests[] = {
     T(full_lanes_do_not_change_the_cost_of_a_claim),
     T(a_raised_limit_admits_in_slices),
     T(every_run_of_a_lane_is_served),
+    T(a_slice_counts_whom_it_sent_into_a_lane),
     T(an_actor_outlives_its_worker),
     T(a_lost_lease_frees_the_slot),
 };
