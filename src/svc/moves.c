@@ -1,6 +1,7 @@
 /* Writes what engine/run decided. */
 #include "svc/moves.h"
 
+#include "engine/sm.h"
 #include "store/queue.h"
 #include "store/runs.h"
 #include "store/timers.h"
@@ -13,6 +14,15 @@
 #include "txn/txn.h"
 
 #define FOLLOW_MAX 64
+
+err_t run_lock(struct ctx *c, int64_t id, struct run *run, struct job *job, bool *open)
+{
+    TRY(store_queue_get(c, id, job, open));
+    TRY(store_run_get(c, id, run));
+    if (!*open && !sm_final(&run_sm, (int)run->status))
+        return err_set(c, ERR_RETRY, "the run is being resumed");
+    return ERR_OK;
+}
 
 /* The topic that announces a status; false: none (a run that waits for a worker again). */
 static bool topic_of(enum run_status s, enum run_topic *out)

@@ -4,6 +4,10 @@
 
 #include "engine/run.h"
 
+/* Locks the queue row of a run, then reads the run; *open is false for one that has ended.
+ * ERR_NOT_FOUND; ERR_RETRY when it was resumed between the two looks. */
+NODISCARD err_t run_lock(struct ctx *c, int64_t id, struct run *run, struct job *job, bool *open);
+
 /* Writes a move of a run whose row was loaded whole; note: reason of a cancel or empty. */
 NODISCARD err_t run_moved(struct ctx *c, const struct run *run, const struct job *job,
                           const struct run_move *m, str_t note);

@@ -36,10 +36,9 @@ err_t svc_run_pause(struct ctx *c, int64_t id, bool *paused)
     struct job job = { 0 };
     bool open = false;
 
-    TRY(store_queue_get(c, id, &job, &open));
-    TRY(store_run_get(c, id, &run));
+    TRY(run_lock(c, id, &run, &job, &open));
     TRY(run_pause(c, &run, &job, &move, &answer));
-    must(open);
+    must(open); /* only the final statuses have no queue row */
     switch (answer) {
     case PAUSE_NOTED:
         TRY(store_queue_put(c, &job));
@@ -93,10 +92,10 @@ static err_t step_of_run(struct ctx *c, int64_t run_id, str_t ref, struct step *
 {
     struct step s = { 0 };
     int64_t id;
+    err_t e;
 
     if (id_parse(ID_STEP, ref, &id)) {
-        err_t e = store_step_get(c, id, &s);
-
+        e = store_step_get(c, id, &s);
         if (e == ERR_OK && s.run_id == run_id) {
             *out = s;
             return ERR_OK;
@@ -104,9 +103,11 @@ static err_t step_of_run(struct ctx *c, int64_t run_id, str_t ref, struct step *
         if (e != ERR_OK && e != ERR_NOT_FOUND)
             return e;
     }
-    if (store_step_find(c, run_id, ref, &s) == ERR_OK)
-        return store_step_get(c, s.id, out);
-    return err_set(c, ERR_NOT_FOUND, "step not found");
+    e = store_step_find(c, run_id, ref, &s);
+    if (e == ERR_NOT_FOUND || e == ERR_INVALID)
+        return err_set(c, ERR_NOT_FOUND, "step not found");
+    TRY(e);
+    return store_step_get(c, s.id, out);
 }
 
 /* SDKs begin their ids with that of the run; others are looked for. */
@@ -169,9 +170,8 @@ err_t svc_step_patch(struct ctx *c, str_t step, str_t output, str_t reason, stru
         return err_set(c, ERR_INVALID, "step_id: is required");
     TRY(output_check(c, output, reason, &value));
     TRY(step_anywhere(c, step, &s));
-    TRY(store_queue_get(c, s.run_id, &job, &open));
+    TRY(run_lock(c, s.run_id, &run, &job, &open));
     TRY(store_step_get(c, s.id, &s)); /* again, now that nobody else may change it */
-    TRY(store_run_get(c, s.run_id, &run));
     TRY(step_patch_check(c, &run, &s));
     TRY(step_change(c, &run, &s, value, reason, TOPIC_STEP_PATCHED));
     *out = s;
@@ -190,8 +190,7 @@ err_t svc_step_inject(struct ctx *c, int64_t run_id, str_t step, str_t output, s
     if (step.n == 0)
         return err_set(c, ERR_INVALID, "step_id: is required");
     TRY(output_check(c, output, reason, &value));
-    TRY(store_queue_get(c, run_id, &job, &open));
-    TRY(store_run_get(c, run_id, &run));
+    TRY(run_lock(c, run_id, &run, &job, &open));
     TRY(step_of_run(c, run_id, step, &s));
     TRY(step_inject_check(c, &run, &s));
     before = s.output;
@@ -276,8 +275,7 @@ err_t svc_run_resume(struct ctx *c, int64_t id, str_t from_step, struct run *out
     struct job job = { 0 };
     bool open = false;
 
-    TRY(store_queue_get(c, id, &job, &open));
-    TRY(store_run_get(c, id, &run));
+    TRY(run_lock(c, id, &run, &job, &open));
     if (from_step.n > 0)
         TRY(step_of_run(c, id, from_step, &from));
     if (!open && run.status == RUN_FAILED)

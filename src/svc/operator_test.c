@@ -51,6 +51,13 @@ static err_t op_count(struct ctx *c)
     return store_counter_sum(c, 0, 1u << op_of(c)->active, &op_of(c)->total);
 }
 
+static err_t op_says_running(struct ctx *c)
+{
+    static const struct sql q = { "UPDATE runs SET status = 2 WHERE id = $1 AND env = $env" };
+
+    return db_exec(c, &q, ARGS(DB_INT(op_of(c)->id)), NULL);
+}
+
 static err_t op_letters(struct ctx *c)
 {
     struct dead_letter *list = NULL;
@@ -473,6 +480,21 @@ static void refused_messages_are_tried_ten_times_with_growing_pauses(void **stat
     assert_int_equal(sim_messages(s, from)->n, 1);
 }
 
+/* On PostgreSQL a resume may commit between the look at the queue row, which is not there yet, and
+ * the look at the run. */
+static void who_looks_while_a_run_is_resumed_looks_again(void **state)
+{
+    static err_t (*const runs[])(struct ctx *c) = { op_pause, op_cancel, op_resume, op_inject };
+    struct sim *s = *state;
+    int64_t id;
+
+    pack(s, "");
+    id = failed_run(s);
+    sim_ok(s, sim_run(of_run(s, id, ""), CALL_WRITE, op_says_running));
+    for (size_t i = 0; i < COUNT_OF(runs); i++)
+        assert_int_equal(sim_run(of_run(s, id, "a"), CALL_WRITE, runs[i]), ERR_UNAVAILABLE);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, sim_setup, sim_teardown)
 
 static const struct CMUnitTest tests[] = {
@@ -490,6 +512,7 @@ static const struct CMUnitTest tests[] = {
     T(trails_are_kept_as_long_as_was_asked),
     T(the_trail_of_a_resumed_run_lives_on),
     T(refused_messages_are_tried_ten_times_with_growing_pauses),
+    T(who_looks_while_a_run_is_resumed_looks_again),
 };
 
 SIM_MAIN(tests, getenv("IRONFLOW_TEST_PG_URL"))

@@ -175,8 +175,7 @@ err_t svc_run_cancel(struct ctx *c, int64_t id, str_t *reason, struct run *out, 
     bool open = false;
 
     *now = false;
-    TRY(store_queue_get(c, id, &job, &open));
-    TRY(store_run_get(c, id, &run));
+    TRY(run_lock(c, id, &run, &job, &open));
     if (!open) {
         str_t word = sm_name(&run_sm, (int)run.status);
 
