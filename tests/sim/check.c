@@ -21,6 +21,8 @@ static void idle_job(struct sim *s, const struct db_rows *r)
     if (db_int(r, 4) < run->seq_max)
         violation(s, "run " STR_FMT ": its fence fell to %lld", STR_ARG(text),
                   (long long)db_int(r, 4));
+    run->admitted = state == JOB_READY && run->state != JOB_READY && run->state != JOB_CLAIMED;
+    run->state = state;
     run->ready_at = state == JOB_READY && db_int(r, 5) == 0 ? db_int(r, 2) : 0;
     run->ready_seq = db_int(r, 4);
     if (now <= s->late_until)

@@ -35,13 +35,6 @@ static const struct {
     { "jobs bound to a worker that is gone",
       { "SELECT count(*) FROM queue q WHERE q.bound <> 0 AND NOT EXISTS "
         "(SELECT 1 FROM workers w WHERE w.key = q.bound)" } },
-    /* the line is one of ready_at; who yielded on a step that was done kept its slot, also when it
-     * was claimed again and came back undelivered */
-    { "jobs that were overtaken in their line",
-      { "SELECT count(*) FROM queue late JOIN queue first ON first.fn = late.fn "
-        "AND first.waits = late.lane WHERE late.state = 0 AND late.actor = 0 "
-        "AND (late.execution_seq = 0 OR late.reported = 2) AND first.state = 3 AND first.ready_at "
-        "< late.ready_at" } },
     { "bursts that end behind their longest wait",
       { "SELECT count(*) FROM debounces WHERE (fires_max <> 0 AND fires_at > fires_max) "
         "OR fires_at < armed_at" } },
@@ -102,6 +95,26 @@ static void limits(struct sim *s)
     }
 }
 
+/* The line is one of ready_at: whoever was admitted since the last look was before all who still
+ * wait. Others have kept their slot, or have come back to it. */
+static void overtaken(struct sim *s)
+{
+    static const struct sql q = {
+        "SELECT late.run_id, first.run_id FROM queue late JOIN queue first ON first.fn = late.fn "
+        "AND first.waits = late.lane WHERE late.state = 0 AND late.actor = 0 AND first.state = 3 "
+        "AND first.ready_at < late.ready_at"
+    };
+    struct db_rows r;
+
+    if (!rows_open(s, &q, ARGS_NONE, &r))
+        return;
+    while (!s->failed && db_row(&r))
+        if (model_run(s, db_int(&r, 0))->admitted)
+            violation(s, "run " STR_FMT " was overtaken in its lane",
+                      STR_ARG(run_text(s, db_int(&r, 1))));
+    rows_close(s, &r);
+}
+
 void check_flow(struct sim *s)
 {
     for (size_t i = 0; i < COUNT_OF(nothings) && !s->failed; i++) {
@@ -110,6 +123,8 @@ void check_flow(struct sim *s)
         if (n != 0)
             violation(s, "%lld %s", (long long)n, nothings[i].what);
     }
+    if (!s->failed)
+        overtaken(s);
     if (!s->failed)
         limits(s);
 }

@@ -86,6 +86,8 @@ struct m_run {
     bool resumed, rerun;         /* perhaps: at all, and from a step on */
     bool held;                   /* paused for injection, by its messages */
     bool hashed;
+    int64_t state;               /* of its job when all was idle */
+    bool admitted;               /* since then, from a line or from nowhere */
     int64_t ready_at, ready_seq; /* in the line when all was idle; 0: it was not */
     int64_t seen;                /* last scan that found its row */
     uint64_t hash;               /* of the whole row and its steps, once terminal */
