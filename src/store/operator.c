@@ -83,14 +83,15 @@ err_t store_steps_reopen(struct ctx *c, int64_t run_id)
 err_t store_step_search(struct ctx *c, str_t step_id, int64_t runs_max, int64_t *out)
 {
     static const struct sql open = {
-        "SELECT s.id FROM (SELECT run_id FROM queue WHERE env = $env ORDER BY run_id DESC LIMIT "
-        "$3) "
-        "q CROSS JOIN steps s WHERE s.run_id = q.run_id AND s.step_hash = $1 AND s.step_id = $2 "
+        "SELECT s.id FROM (SELECT run_id FROM queue WHERE env = $env "
+        "ORDER BY run_id DESC LIMIT $3) q "
+        "CROSS JOIN steps s WHERE s.run_id = q.run_id AND s.step_hash = $1 AND s.step_id = $2 "
         "ORDER BY s.id DESC LIMIT 1"
     };
+    /* the words are spelled out to match the partial index */
     static const struct sql failed = {
         "SELECT s.id FROM (SELECT id FROM runs WHERE env = $env AND status = 4 "
-        "ORDER BY id DESC LIMIT $3) r "
+        "AND status IN (4, 5, 6, 8) ORDER BY id DESC LIMIT $3) r "
         "CROSS JOIN steps s WHERE s.run_id = r.id AND s.step_hash = $1 AND s.step_id = $2 "
         "ORDER BY s.id DESC LIMIT 1"
     };

@@ -484,7 +484,7 @@ static void refused_messages_are_tried_ten_times_with_growing_pauses(void **stat
  * the look at the run. */
 static void who_looks_while_a_run_is_resumed_looks_again(void **state)
 {
-    static err_t (*const runs[])(struct ctx *c) = { op_pause, op_cancel, op_resume, op_inject };
+    static err_t (*const runs[])(struct ctx *) = { op_pause, op_cancel, op_resume, op_inject };
     struct sim *s = *state;
     int64_t id;
 
