@@ -14,7 +14,8 @@ enum { BATCH_MESSAGES = 256 };
 #define BATCH_BYTES ((size_t)1 << 20)
 /* More than this is decoded by a reader thread. */
 #define DECODE_HERE_MAX ((size_t)64 << 10)
-#define ERROR_MAX ((size_t)16 << 20)
+/* Messages have 4 MiB, and a character may take six bytes in JSON. */
+#define ERROR_MAX ((size_t)32 << 20)
 
 struct item {
     str_t payload;

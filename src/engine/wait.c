@@ -11,7 +11,9 @@
 
 #define VALUE_TEXT_MAX 128
 #define TIMEOUT_MAX_MS (100LL * 365 * 24 * 3600 * 1000)
-#define OBJECT_MAX ((size_t)64 << 20)
+/* The error of a run holds the message of its child three times, each up to 24 MiB as JSON: texts
+ * of clients have 4 MiB, and a character may take six bytes. */
+#define OBJECT_MAX ((size_t)128 << 20)
 
 /* ---- timeouts -------------------------------------------------------------------------------- */
 

@@ -3,16 +3,22 @@
 
 #include "engine/wait.h"
 
+/* Messages have 4 MiB, and a character may take six bytes in JSON. */
+#define ERROR_MAX ((size_t)32 << 20)
+
 /* An error as the engine keeps it: the known members, details as they came. */
-static str_t error_json(struct ctx *c, const struct pb_rest_step_error *e)
+static err_t error_json(struct ctx *c, const struct pb_rest_step_error *e, str_t *out)
 {
     struct buf b;
 
     if (!e)
-        return STR_NULL;
-    buf_init_arena(&b, c->arena, (size_t)16 << 20);
+        return ERR_OK;
+    buf_init_arena(&b, c->arena, ERROR_MAX);
     pb_to_json(&b, &pb_rest_step_error_desc, e, PB_REST);
-    return buf_str(&b);
+    if (b.full)
+        return err_set(c, ERR_TOO_LARGE, "error: larger than %zu MiB", ERROR_MAX >> 20);
+    *out = buf_str(&b);
+    return ERR_OK;
 }
 
 static err_t steps_in(struct ctx *c, const struct pb_rest_job_update *in, struct report *out)
@@ -33,9 +39,9 @@ static err_t steps_in(struct ctx *c, const struct pb_rest_job_update *in, struct
             .ended_at = s->ended_at,
             .duration_ms = (int64_t)(s->duration_ms + 0.5),
             .output = s->output,
-            .error = error_json(c, s->error),
             .compensation_for = s->compensation_for,
         };
+        TRY(error_json(c, s->error, &out->steps[i].error));
     }
     return ERR_OK;
 }
@@ -90,7 +96,7 @@ err_t report_from_update(struct ctx *c, const struct pb_rest_job_update *in, str
     out->step_offset = in->step_offset;
     out->has_step_offset = in->has_step_offset;
     out->output = in->output;
-    out->error = error_json(c, in->error);
+    TRY(error_json(c, in->error, &out->error));
     out->retryable = !in->error || !in->error->has_retryable || in->error->retryable;
     TRY(steps_in(c, in, out));
     if (out->kind == REPORT_YIELDED && !in->yield)
