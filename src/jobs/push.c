@@ -50,7 +50,7 @@ struct batch {
 
 struct sending {
     struct batch *b;
-    str_t body;
+    str_t body; /* empty: too large to be sent */
     int64_t env;
     struct call call;
     struct arena arena;
@@ -246,6 +246,12 @@ static void sending_start(struct sending *s)
 
     arena_init(&s->arena);
     call_make(p, &s->call, CALL_WRITE, report_run, s, &s->arena, s->env);
+    s->out.unsent = s->body.n == 0;
+    if (s->out.unsent) {
+        push_too_large(&s->call.ctx, &s->out.report);
+        report_submit(s, 0);
+        return;
+    }
     s->headers[n++] = (struct http_header){ S("Content-Type"), S("application/json") };
     if (key.n > 0)
         s->headers[n++] = (struct http_header){
@@ -280,7 +286,7 @@ static err_t load_run(struct ctx *c)
         push_body(c, &list[i], &body);
         s->b = b;
         s->env = c->env;
-        s->body = buf_str(&body);
+        s->body = body.full ? STR_NULL : buf_str(&body);
         s->out = (struct push_outcome){ .fn = b->fn,
                                         .job = b->got.claims[i].job,
                                         .endpoint = b->got.endpoint };

@@ -189,8 +189,7 @@ static str_t failure_text(struct ctx *c, const struct outbound_req *r, const cha
     return S("the server stops");
 }
 
-void push_failure(struct ctx *c, const struct outbound_req *r, const char *invalid,
-                  struct report *out)
+static struct report failure(struct ctx *c, str_t message, const char *code, bool retryable)
 {
     struct json_out w;
     struct buf b;
@@ -199,11 +198,26 @@ void push_failure(struct ctx *c, const struct outbound_req *r, const char *inval
     w = (struct json_out){ .b = &b };
     json_open(&w, '{');
     json_key(&w, S("message"));
-    json_put_str(&w, failure_text(c, r, invalid));
+    json_put_str(&w, message);
     json_key(&w, S("code"));
-    json_put_str(&w, str_from(failure_code(c, r, invalid != NULL)));
+    json_put_str(&w, str_from(code));
     json_key(&w, S("retryable"));
-    json_put_bool(&w, true);
+    json_put_bool(&w, retryable);
     json_close(&w, '}');
-    *out = (struct report){ .kind = REPORT_FAILED, .error = buf_str(&b), .retryable = true };
+    return (struct report){ .kind = REPORT_FAILED, .error = buf_str(&b), .retryable = retryable };
+}
+
+void push_failure(struct ctx *c, const struct outbound_req *r, const char *invalid,
+                  struct report *out)
+{
+    *out = failure(c, failure_text(c, r, invalid), failure_code(c, r, invalid != NULL), true);
+}
+
+void push_too_large(struct ctx *c, struct report *out)
+{
+    str_t message =
+        str_printf(c->arena, "the run's event and the outputs of its steps are larger than %zu MiB",
+                   PUSH_BODY_MAX >> 20);
+
+    *out = failure(c, message, "PUSH_REQUEST_TOO_LARGE", false);
 }

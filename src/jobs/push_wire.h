@@ -11,6 +11,8 @@
 
 /* The body. b is full when it is larger than its maximum. */
 void push_body(struct ctx *c, const struct assignment *a, struct buf *b);
+/* The failure of a run whose body is larger. */
+void push_too_large(struct ctx *c, struct report *out);
 /* Value of the signature header: one for the JavaScript client, then one with a time for the
  * others. */
 str_t push_signature(struct arena *a, str_t key, int64_t now_s, str_t body);

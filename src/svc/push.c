@@ -177,7 +177,7 @@ err_t svc_push_report(struct ctx *c, const struct push_outcome *in)
     /* refused before anything was written */
     if (e != ERR_OK && e != ERR_STALE_EXECUTION && e != ERR_RUN_NOT_RUNNING && e != ERR_NOT_FOUND)
         return e;
-    return breaker_learn(c, in);
+    return in->unsent ? ERR_OK : breaker_learn(c, in);
 }
 
 /* ---- after a restart ------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ struct push_outcome {
     struct job job; /* as it was claimed */
     str_t endpoint;
     bool answered; /* a valid answer of the function; else report is the transport's failure */
+    bool unsent;   /* there was no request: the breaker learns nothing */
     struct report report; /* without fence */
 };
 /* WRITE. The report and what the breaker learns. An outcome that comes too late (the run was
