@@ -1,6 +1,7 @@
 #include "engine/match.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -284,6 +285,15 @@ static void filters_choose_among_those_with_the_name(void **state)
     registry_free(second);
 }
 
+/* What this thread has computed: others may have the processor meanwhile. */
+static int64_t cpu_ns(void)
+{
+    struct timespec t;
+
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t), 0);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 /* Ten thousand functions: the cost of a match does not grow with them. Sanitized builds are an
  * order slower than the 20 us that a release build keeps with room to spare. */
 static void ten_thousand_functions_match_in_microseconds(void **state)
@@ -302,7 +312,7 @@ static void ten_thousand_functions_match_in_microseconds(void **state)
                                               : str_printf(&f->arena, "shop-%d.*.placed", i);
     }
     r = registry_new(fns, N, 1);
-    start = clock_mono_ns();
+    start = cpu_ns();
     for (int i = 0; i < ROUNDS; i++) {
         char name[64];
         int at = i % N;
@@ -310,7 +320,7 @@ static void ten_thousand_functions_match_in_microseconds(void **state)
         (void)snprintf(name, sizeof(name), "shop-%d.order.placed", at);
         assert_int_equal(matches(f, r, name).n, at < 10 ? 4 : at < 100 ? 5 : at < 1000 ? 6 : 7);
     }
-    ns = (clock_mono_ns() - start) / ROUNDS;
+    ns = (cpu_ns() - start) / ROUNDS;
     print_message("one match: %lld ns\n", (long long)ns);
     assert_true(ns < 200000);
     registry_free(r);

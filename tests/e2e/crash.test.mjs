@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Server, step, until } from './lib.mjs';
 
-const env = { IRONFLOW_LEASE_MS: '1500', IRONFLOW_LEASE_CLAIM_MS: '1000', IRONFLOW_GRACE_MS: '300', IRONFLOW_POLL_HOLD_MS: '300' };
+const env = { IRONFLOW_POLL_HOLD_MS: '300' }; // and the usual leases: a restart may take long
+const shortLeases = { ...env, IRONFLOW_LEASE_MS: '3000', IRONFLOW_LEASE_CLAIM_MS: '3000', IRONFLOW_GRACE_MS: '300' };
 
 test('B48 D101 H159 H160 L231 L232 emits, steps, sleeps, retries and fences survive', async (t) => {
   const s = await Server.start({ env });
@@ -44,7 +45,7 @@ test('B48 D101 H159 H160 L231 L232 emits, steps, sleeps, retries and fences surv
 });
 
 test('D96 both die: a new worker on the restarted server gets the run with its steps', async (t) => {
-  const s = await Server.start({ env });
+  const s = await Server.start({ env: shortLeases });
   t.after(() => s.stop());
   await s.register('d', 'd.go');
   const w = await s.worker('w1', ['d']);

@@ -47,13 +47,13 @@ test('a deadline that ends a wait says what is stored', async (t) => {
   t.after(() => s.stop());
   const fn = await s.register('late', 'late.go');
   assert.ok(fn);
-  const sync = await s.rpc('TriggerSync', { event: 'late.go', timeoutMs: 60000 }, { 'connect-timeout-ms': '300' });
+  const sync = await s.rpc('TriggerSync', { event: 'late.go', timeoutMs: 60000 }, { 'connect-timeout-ms': '3000' });
   assert.deepEqual([sync.status, sync.body.code], [504, 'deadline_exceeded']);
   assert.ok(!sync.body.message.includes('before the request could run'), sync.body.message);
   const events = (await s.rest('GET', '/events?name=late.go')).body.events;
   assert.equal(events.length, 1);
   assert.ok(sync.body.message.includes(events[0].id), sync.body.message);
-  const invoke = await s.rpc('InvokeFunctionSync', { functionId: 'late', timeoutMs: 60000 }, { 'connect-timeout-ms': '300' });
+  const invoke = await s.rpc('InvokeFunctionSync', { functionId: 'late', timeoutMs: 60000 }, { 'connect-timeout-ms': '3000' });
   assert.deepEqual([invoke.status, invoke.body.code], [504, 'deadline_exceeded']);
   const runs = (await s.rest('GET', '/runs')).body.runs;
   assert.equal(runs.length, 2);
@@ -137,7 +137,7 @@ test('serve --dev tells clients in its directory where it is, as long as it live
 test('/ready says 503 to who still has a connection while the server drains', async () => {
   const s = await Server.start();
   await s.register('slow', 'slow.go');
-  const held = s.rpc('TriggerSync', { event: 'slow.go', timeoutMs: 3000 });
+  const held = s.rpc('TriggerSync', { event: 'slow.go', timeoutMs: 8000 });
   await until('the run', async () => (await s.rest('GET', '/runs')).body.runs.length === 1);
   const socket = net.connect(s.port, '127.0.0.1');
   let text = '';

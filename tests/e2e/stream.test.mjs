@@ -31,7 +31,7 @@ test('107 108 110 registered comes first, an event leads to a job, its completio
 });
 
 test('109 an ack without run id keeps the job for the lease of an acknowledged one', async () => {
-  const t = await Server.start({ flags: [], env: { IRONFLOW_LEASE_CLAIM_MS: '1500' } });
+  const t = await Server.start({ flags: [], env: { IRONFLOW_LEASE_CLAIM_MS: '3000' } });
   try {
     await t.register('st-ack', 'st.ack');
     const w = await connect(t, 'w-st-ack', ['st-ack']);
@@ -41,6 +41,9 @@ test('109 an ack without run id keeps the job for the lease of an acknowledged o
     const list = await until('the worker holds it', async () =>
       (await t.rest('GET', '/workers')).body.workers.find((x) => x.id === 'w-st-ack' && x.active_jobs === 1));
     assert.equal(list.transport, 'stream');
+    const end = Date.now() + 4500;
+    await until('longer than the lease of a claim', () => Date.now() > end);
+    assert.equal(w.messages.length, 0, JSON.stringify(w.messages)); // it has not come again
     w.send({ jobCompleted: fence(job) });
     await t.untilRun(run, 'completed');
     await w.close();
@@ -144,14 +147,14 @@ test('a cancel reaches the worker on its next stream, too, once it has spoken of
 });
 
 test('114 115 heartbeats: job ids keep leases, foreign sequences are STALE, ended runs UNKNOWN', async () => {
-  const t = await Server.start({ env: { IRONFLOW_LEASE_MS: '2000', IRONFLOW_GRACE_MS: '500' } });
+  const t = await Server.start({ env: { IRONFLOW_LEASE_MS: '4000', IRONFLOW_GRACE_MS: '500' } });
   try {
     await t.register('st-beat', 'st.beat');
     const w = await connect(t, 'w-st-beat', ['st-beat']);
     const run = (await t.rest('POST', '/events', { name: 'st.beat', data: {} })).body.run_ids[0];
     const job = await w.next('job');
     w.send({ jobAck: fence(job) });
-    const end = Date.now() + 4500;
+    const end = Date.now() + 6000;
     await until('longer than the lease', async () => {
       w.send({ heartbeat: { workerId: 'w-st-beat', activeJobs: 1, jobs: [{ jobId: job.jobId }] } });
       await new Promise((resolve) => setTimeout(resolve, 300));

@@ -83,7 +83,7 @@ test('answers that come twice, late or for the job of another change nothing', a
 });
 
 test('96 118 a worker that acks and vanishes loses the job with its lease, and its late report', async () => {
-  const t = await Server.start({ env: { IRONFLOW_LEASE_MS: '1500', IRONFLOW_GRACE_MS: '300' } });
+  const t = await Server.start({ env: { IRONFLOW_LEASE_MS: '3000', IRONFLOW_GRACE_MS: '300' } });
   try {
     await t.register('sf-gone', 'sf.gone');
     const w = await connect(t, 'w-sf-gone', ['sf-gone']);
@@ -126,7 +126,7 @@ test('a worker that lost its job has room for the next one', async () => {
 
 test('Connect-Timeout-Ms ends a stream with deadline_exceeded, its jobs stay', async () => {
   await s.register('sf-time', 'sf.time');
-  const w = await connect(s, 'w-sf-time', ['sf-time'], {}, { headers: { 'connect-timeout-ms': '4000' } });
+  const w = await connect(s, 'w-sf-time', ['sf-time'], {}, { headers: { 'connect-timeout-ms': '6000' } });
   const run = await emit('sf.time');
   const job = await w.next('job');
   w.send({ jobAck: fence(job) });
@@ -202,7 +202,7 @@ test('104 119 a key that expires ends its streams: one that speaks, one that wai
 });
 
 test('a silent worker is forgotten and its stream ended, one that speaks is not', async () => {
-  const t = await Server.start({ env: { IRONFLOW_WORKER_MS: '2500' } });
+  const t = await Server.start({ env: { IRONFLOW_WORKER_MS: '6000' } });
   try {
     await t.register('sf-silent', 'sf.silent');
     const silent = await connect(t, 'w-sf-silent', ['sf-other']);

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Server, until } from '../e2e/lib.mjs';
 
-const env = { IRONFLOW_LEASE_MS: '1500', IRONFLOW_LEASE_CLAIM_MS: '1000', IRONFLOW_GRACE_MS: '300', IRONFLOW_POLL_HOLD_MS: '300' };
+const env = { IRONFLOW_LEASE_MS: '4000', IRONFLOW_LEASE_CLAIM_MS: '4000', IRONFLOW_GRACE_MS: '500', IRONFLOW_POLL_HOLD_MS: '300' };
 let s, log;
 before(async () => {
   s = await Server.start({ env });
