@@ -134,12 +134,22 @@ err_t step_patch_check(struct ctx *c, const struct run *run, const struct step *
     return ERR_OK;
 }
 
+err_t run_held_check(struct ctx *c, const struct run *run)
+{
+    bool over = sm_final(&run_sm, (int)run->status);
+    str_t word = sm_name(&run_sm, (int)run->status);
+
+    if (run_held(run))
+        return ERR_OK;
+    return err_set(c, ERR_PRECONDITION, "run is " STR_FMT ", not paused for injection%s",
+                   STR_ARG(word), over ? "" : ": pause it first");
+}
+
 err_t step_inject_check(struct ctx *c, const struct run *run, const struct step *s)
 {
     str_t step = sm_name(&step_sm, (int)s->status);
 
-    if (!run_held(run))
-        return err_set(c, ERR_PRECONDITION, "run is not paused for injection");
+    TRY(run_held_check(c, run));
     if (s->status != STEP_COMPLETED)
         return err_set(c, ERR_PRECONDITION,
                        "step is " STR_FMT ": only completed steps can be changed", STR_ARG(step));

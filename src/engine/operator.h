@@ -29,6 +29,8 @@ NODISCARD err_t run_resume(struct ctx *c, struct run *run, struct job *job, stru
 struct job run_job_again(const struct ctx *c, const struct run *run, int64_t worker,
                          int64_t step_next);
 
+/* ERR_PRECONDITION when run_held is false. */
+NODISCARD err_t run_held_check(struct ctx *c, const struct run *run);
 /* May this step of that run be given another result? ERR_PRECONDITION says why not. */
 NODISCARD err_t step_patch_check(struct ctx *c, const struct run *run, const struct step *s);
 NODISCARD err_t step_inject_check(struct ctx *c, const struct run *run, const struct step *s);

@@ -72,8 +72,7 @@ err_t svc_run_paused_state(struct ctx *c, int64_t id, struct paused_state *out)
     size_t n = 0;
 
     TRY(store_run_get(c, id, &s.run));
-    if (!run_held(&s.run))
-        return err_set(c, ERR_PRECONDITION, "run is not paused for injection");
+    TRY(run_held_check(c, &s.run));
     TRY(store_queue_peek(c, id, &job, &open));
     TRY(store_step_list(c, id, 0, &s.steps, &n));
     s.next = parked_on(&job, s.steps, n);
