@@ -177,6 +177,27 @@ static err_t value_take(struct ctx *c, struct config *cfg, size_t i, const struc
     return ERR_OK;
 }
 
+/* Names those that may stand in its place. */
+static err_t unknown_key(struct ctx *c, str_t path, str_t key)
+{
+    str_t above = str_slice(path, 0, path.n - key.n), last = STR_NULL;
+    struct buf b;
+
+    buf_init_arena(&b, c->arena, VALUE_MAX);
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        str_t rest = str_from(keys[i].name), word;
+
+        if (keys[i].type == KEY_LATER || !str_starts(rest, above))
+            continue;
+        rest = str_slice(rest, above.n, rest.n);
+        if (!str_cut(&rest, '.', &word) || str_eq(word, last))
+            continue;
+        buf_printf(&b, "%s" STR_FMT, last.n > 0 ? ", " : "", STR_ARG(word));
+        last = word;
+    }
+    return err_set(c, ERR_INVALID, "unknown key; expected one of " STR_FMT, STR_ARG(buf_str(&b)));
+}
+
 /* A key of the table, or the beginning of one: then its members are to be looked at. */
 static err_t member_take(struct ctx *c, struct config *cfg, str_t path, const struct yaml_node *n,
                          bool *inside)
@@ -193,7 +214,7 @@ static err_t member_take(struct ctx *c, struct config *cfg, str_t path, const st
         begins |= str_starts(name, dotted);
     }
     if (!begins)
-        return err_set(c, ERR_INVALID, "unknown key");
+        return unknown_key(c, path, n->key);
     if (n->kind != YAML_MAP && !n->null)
         return err_set(c, ERR_INVALID, "expected a mapping");
     *inside = n->kind == YAML_MAP;

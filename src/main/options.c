@@ -71,7 +71,11 @@ static bool file_bool(const struct config *file, const char *key)
 err_t options_file(struct cli *cli, struct config **out)
 {
     *out = NULL;
-    return cli_given(cli, "config") ? config_read(cli->c, cli_text(cli, "config"), out) : ERR_OK;
+    if (!cli_given(cli, "config"))
+        return ERR_OK;
+    if (cli_text(cli, "config").n == 0)
+        return err_set(cli->c, ERR_INVALID, "--config: expected the path of a file");
+    return config_read(cli->c, cli_text(cli, "config"), out);
 }
 
 err_t options_logging(struct cli *cli, const struct config *file)

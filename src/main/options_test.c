@@ -253,8 +253,16 @@ static void refused(const char *text, err_t e, const char *words)
 static void what_is_wrong_in_a_file_is_named_with_its_line(void **state)
 {
     (void)state;
-    refused(HEAD "spec:\n  prot: 1\n", ERR_INVALID, ":4: spec.prot: unknown key");
-    refused(HEAD "spec: {storage.path: x}", ERR_INVALID, ":3: spec.storage.path: unknown key");
+    refused(HEAD "spec:\n  prot: 1\n", ERR_INVALID,
+            ":4: spec.prot: unknown key; expected one of port, storage, nats, cluster, engine, "
+            "auth, observability");
+    refused(HEAD "spec: {nats.url: x}", ERR_INVALID,
+            ":3: spec.nats.url: unknown key; expected one of port, storage, nats, cluster, engine, "
+            "auth, observability");
+    refused("port: 1", ERR_INVALID,
+            ":1: port: unknown key; expected one of apiVersion, kind, metadata, spec");
+    refused(HEAD "spec: {nats: {dir: x}}", ERR_INVALID,
+            ":3: spec.nats.dir: unknown key; expected one of url, storeDir");
     refused(HEAD "spec:\n  port: 0\n", ERR_INVALID, ":4: spec.port: expected 1 to 65535, not 0");
     refused(HEAD "spec: {port: [1]}", ERR_INVALID,
             ":3: spec.port: expected a value, not a list or a mapping");
