@@ -56,6 +56,19 @@ static str_t clock_text(struct cli *cli, str_t time)
     return b.n >= 23 ? str_slice(buf_str(&b), 11, 23) : time;
 }
 
+/* Why there is no more to be seen. */
+static void trail_note(struct cli *cli, str_t answer, size_t shown)
+{
+    bool filtered = cli_given(cli, "type") || cli_given(cli, "from") || cli_given(cli, "to");
+
+    fflush(stdout);
+    if (json_text(cli, answer, "next_cursor", "nextCursor").n > 0)
+        fprintf(stderr, "These are the first %zu; --limit shows up to 1000.\n", shown);
+    else if (shown == 0 && !filtered)
+        fprintf(stderr, "Nothing was recorded: the function of the run must have been registered "
+                        "with recording, and a trail goes when its retention is over.\n");
+}
+
 static void trail_print(struct cli *cli, str_t answer)
 {
     static const char *const heads[] = { "TIMESTAMP", "EVENT TYPE", "STEP ID", "PAYLOAD" };
@@ -79,6 +92,7 @@ static void trail_print(struct cli *cli, str_t answer)
     table_print(&t);
     total = json_text(cli, answer, "total_count", "totalCount");
     printf("\nTotal: " STR_FMT " events\n", STR_ARG(total.n > 0 ? out_clean(cli, total) : S("0")));
+    trail_note(cli, answer, t.rows);
 }
 
 static int cli_audit_trail(struct cli *cli)

@@ -117,8 +117,8 @@ static const struct cmd cmd_circuit_breaker_reset = {
     .name = "reset",
     .args = "<endpoint-url|function-id>",
     .help = "Close a circuit breaker and let the runs go that it held back.",
-    .about = "An argument with :// is an endpoint, and every breaker on it is reset. Anything else "
-             "is a function, and every breaker of it is reset.",
+    .about = "An argument with :// is an endpoint, and every breaker on it is reset. Anything\n"
+             "else is a function, and every breaker of it is reset.",
     .examples = "ironflow circuit-breaker reset https://my-app.example.com/api/handler\n"
                 "ironflow circuit-breaker reset my-function-id",
     .opts = (const struct opt[]){ CLI_SERVER_OPTS, { 0 } },

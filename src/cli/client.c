@@ -76,6 +76,25 @@ static str_t api_message(struct cli *cli, str_t body)
     return out_clean(cli, str_slice(body, 0, body.n < 200 ? body.n : 200));
 }
 
+/* Of what a server does not have, with the command that lists what it has. */
+static str_t api_missing(struct cli *cli, str_t text)
+{
+    static const char *const lists[][2] = {
+        { "run not found", "run list" },
+        { "step not found", "run steps <run-id> --json" },
+        { "function not found", "function list" },
+        { "function \"", "function list" },
+        { "dead letter", "outbox dlq list" },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(lists); i++) {
+        if (str_find(text, str_from(lists[i][0])) >= 0)
+            return str_printf(cli->c->arena, STR_FMT ": see ironflow %s", STR_ARG(text),
+                              lists[i][1]);
+    }
+    return text.n > 0 ? text : S("the server does not know this");
+}
+
 static err_t api_refused(struct cli *cli, const struct http_client_res *res)
 {
     str_t text = api_message(cli, res->body);
@@ -97,8 +116,8 @@ static err_t api_refused(struct cli *cli, const struct http_client_res *res)
     case 403:
         return err_set(c, ERR_FORBIDDEN, "not allowed: " STR_FMT, STR_ARG(text));
     case 404:
-        return err_set(c, ERR_NOT_FOUND, STR_FMT,
-                       STR_ARG(text.n > 0 ? text : S("the server does not know this")));
+        text = api_missing(cli, text);
+        return err_set(c, ERR_NOT_FOUND, STR_FMT, STR_ARG(text));
     default:
         if (text.n == 0)
             return err_set(c, ERR_UNAVAILABLE, "the server answered with status %d", res->status);

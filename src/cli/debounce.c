@@ -47,7 +47,7 @@ static int cli_debounce_list(struct cli *cli)
     return 0;
 }
 
-/* The environment of the only entry with this function and key. */
+/* The environment, by its id, of the only entry with this function and key. */
 static err_t find_env(struct cli *cli, str_t fn, str_t key, str_t *out)
 {
     str_t list, env = STR_NULL;
@@ -88,14 +88,13 @@ static int cli_debounce_cancel(struct cli *cli)
 {
     struct api_req req = { .method = "DELETE" };
     str_t fn = str_from(cli->args[0]), key = str_from(cli->args[1]);
-    str_t env = cli_text(cli, "env"), answer;
-    err_t e = ERR_OK;
+    str_t env = STR_NULL, answer;
     struct buf path;
+    err_t e;
 
     if (!str_is_utf8(key))
         return cli_fail(cli, err_set(cli->c, ERR_INVALID, "the key is not valid UTF-8"));
-    if (env.n == 0)
-        e = find_env(cli, fn, key, &env);
+    e = find_env(cli, fn, key, &env);
     if (e != ERR_OK)
         return cli_fail(cli, e);
     buf_init_arena(&path, cli->c->arena, (size_t)1 << 20);
@@ -124,9 +123,8 @@ static const struct cmd cmd_debounce_cancel = {
     .name = "cancel",
     .args = "<function-id> <debounce-key>",
     .help = "Cancel one pending entry without firing it.",
-    .about =
-        "The next event with this key begins a new window. Without --env the entries are listed "
-        "and the only one with this function and key is taken.",
+    .about = "The next event with this key begins a new window. When several environments have\n"
+             "such an entry, --env says which is meant.",
     .examples = "ironflow debounce cancel my-fn-id user-42\n"
                 "ironflow debounce cancel my-fn-id \"build:repo-7\" --env env_default\n"
                 "ironflow debounce cancel my-fn-id \"key.with.dots\"",

@@ -169,7 +169,8 @@ static const struct cmd cmd_run_list = {
         (const struct opt[]){
             { 0, "function", OPT_TEXT, "id", NULL, "Only runs of this function." },
             { 0, "status", OPT_TEXT, "status", NULL,
-              "Only this status: pending, running, completed, failed, cancelled." },
+              "Only this status: pending, running, waiting, paused, completed, failed, cancelled; "
+              "several with commas." },
             { 0, "limit", OPT_INT, "n", "50", "Most runs to return." },
             CLI_JSON_OPT,
             CLI_SERVER_OPTS,
