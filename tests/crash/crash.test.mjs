@@ -13,8 +13,8 @@ import { Cancel, Inject } from './operators.mjs';
 
 const LEASE_MS = 2000, WORKERS = 6;
 const env = { LOG_LEVEL: 'error', IRONFLOW_LEASE_MS: String(LEASE_MS), IRONFLOW_LEASE_CLAIM_MS: '700',
-  IRONFLOW_GRACE_MS: '200', IRONFLOW_POLL_HOLD_MS: '300', IRONFLOW_PUSH_TIMEOUT_MS: '1500',
-  IRONFLOW_PUSH_STALE_MS: '3000', IRONFLOW_BREAKER_MS: '200' };
+  IRONFLOW_GRACE_MS: '200', IRONFLOW_POLL_HOLD_MS: '300', IRONFLOW_PUSH_TIMEOUT_MS: '8000',
+  IRONFLOW_PUSH_STALE_MS: '12000', IRONFLOW_BREAKER_MS: '200' };
 
 const totals = (n) => Object.entries(n).map(([k, v]) => `${v} ${k}`).join(', ');
 
@@ -41,7 +41,7 @@ async function crashes(t, options, kills) {
     if (i % 2 === 0) load.killWorker(i % WORKERS); // now and then a worker dies with it
     await kill(server, load, push);
   }
-  await load.finish(actors, workers, (ended) => until('every run to end', ended, 60000));
+  await load.finish(actors, workers, (ended) => until('every run to end', ended, 240000));
   t.diagnostic(`${kills} kills, at most ${load.downMs} ms away, ${load.runs.size} runs, ${load.events.size} events; ${totals(load.n)}`);
   for (const kind of load.kinds) t.diagnostic(`${kind.name}: ${totals(kind.n)}`);
   assert.deepEqual(load.faults, [], 'lost or repeated');

@@ -107,7 +107,7 @@ function execute(c, url, path) {
     const out = { stdout: "", stderr: "" };
     p.stdout.on("data", (d) => (out.stdout += d));
     p.stderr.on("data", (d) => (out.stderr += d));
-    const timer = setTimeout(() => p.kill("SIGKILL"), 30000);
+    const timer = setTimeout(() => p.kill("SIGKILL"), 120000);
     p.on("close", (code) => { clearTimeout(timer); done({ ...out, exit: code }); });
   });
 }
