@@ -15,7 +15,7 @@ static void the_system_clock_shows_the_wall(void **state)
     (void)state;
     assert_int_equal(clock_gettime(CLOCK_REALTIME, &ts), 0);
     wall = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-    assert_true(llabs(clock_now(clock_system()) - wall) < 2000);
+    assert_true(llabs(clock_now(clock_system()) - wall) < 60000);
 }
 
 static void the_system_clock_does_not_go_back(void **state)
@@ -70,7 +70,7 @@ static void the_wall_is_what_it_shows(void **state)
     struct clock c;
 
     (void)state;
-    assert_true(llabs(clock_wall(clock_system()) - clock_now(clock_system())) < 2000);
+    assert_true(llabs(clock_wall(clock_system()) - clock_now(clock_system())) < 60000);
     clock_init_virtual(&c, 1234);
     assert_int_equal(clock_wall(&c), 1234);
 }

@@ -39,7 +39,7 @@ static void slow_senders_get_408(void **state)
     struct fixture *f = *state;
     char text[1024], *body;
 
-    f->opts.limits.header_ms = 60;
+    f->opts.limits.header_ms = 400;
     f->opts.limits.body_ms = 60;
     fixture_start(f);
     int fd = dial(f);
@@ -69,7 +69,7 @@ static void dripped_body_gets_408(void **state)
     struct pollfd pfd = { .events = POLLIN };
     int drips = 0;
 
-    f->opts.limits.body_ms = 100;
+    f->opts.limits.body_ms = 500;
     fixture_start(f);
     int fd = dial(f);
     put(fd, S("POST /echo" HEAD_A "Content-Length: 100000\r\n\r\n"));
@@ -100,7 +100,7 @@ static void idle_connection_is_closed_quietly(void **state)
 {
     struct fixture *f = *state;
 
-    f->opts.limits.idle_ms = 60;
+    f->opts.limits.idle_ms = 400;
     fixture_start(f);
     int fresh = dial(f), used = dial(f);
     put(used, S("GET /echo?a" HEAD_A "\r\n"));
@@ -290,7 +290,7 @@ static void full_server_says_so_at_the_deadline(void **state)
 
     memset(body, 'x', sizeof(body));
     f->opts.limits.bodies_bytes_max = 100;
-    f->opts.limits.body_ms = 60;
+    f->opts.limits.body_ms = 400;
     fixture_start(f);
     int held = dial(f);
     put(held, S("POST /hold" HEAD_A "Content-Length: 80\r\n\r\n"));
@@ -328,7 +328,7 @@ static void slow_but_steady_reader_is_kept(void **state)
     size_t cap = (size_t)1 << 20, total = 0, n = 1;
     char *piece = mem_alloc(cap);
 
-    f->opts.limits.write_ms = 400;
+    f->opts.limits.write_ms = 1500;
     fixture_start(f);
     int fd = dial(f);
     put(fd, S("GET /big" HEAD_A "Connection: close\r\n\r\n"));
@@ -337,7 +337,7 @@ static void slow_but_steady_reader_is_kept(void **state)
             n = take(fd, piece, cap);
             total += n;
         }
-        pause_ms(25);
+        pause_ms(80);
     }
     assert_true(total > BIG_BYTES);
     close(fd);

@@ -95,7 +95,7 @@ static void slow_heads_end_the_connection(void **state)
 {
     struct world *w = *state;
 
-    w->f.opts.limits.header_ms = 60;
+    w->f.opts.limits.header_ms = 400;
     fixture_start(&w->f);
     int fd = dial(&w->f); /* no SETTINGS */
     put(fd, S(PREFACE));
@@ -116,7 +116,7 @@ static void wrong_head_is_no_slow_head(void **state)
     struct world *w = *state;
     struct client *c = &w->c;
 
-    w->f.opts.limits.header_ms = 60;
+    w->f.opts.limits.header_ms = 400;
     world_open(w, 0, false);
     size_t held = client_get(c, "/hold");
     size_t early = client_ask(c, "GET", "/", STR_NULL, false, "connection", "close");
@@ -124,7 +124,7 @@ static void wrong_head_is_no_slow_head(void **state)
     client_wait(c, 2);
     assert_int_equal(c->a[early].code, NGHTTP2_PROTOCOL_ERROR);
     assert_int_equal(c->a[whole].code, NGHTTP2_PROTOCOL_ERROR);
-    for (int k = 0; k < 4; k++)
+    for (int k = 0; k < 12; k++)
         (void)client_turn(c, 50);
     assert_false(c->goaway);
     fixture_release(&w->f);
@@ -136,11 +136,11 @@ static void idle_connection_is_told_and_closed(void **state)
     struct world *w = *state;
     struct client *c = &w->c;
 
-    w->f.opts.limits.idle_ms = 60;
+    w->f.opts.limits.idle_ms = 400;
     world_open(w, 0, false);
     size_t i = client_get(c, "/hold"); /* is no idleness */
     client_wait_for(c, &w->f, &w->f.held_n, 1);
-    for (int k = 0; k < 5; k++)
+    for (int k = 0; k < 12; k++)
         (void)client_turn(c, 50);
     assert_false(c->goaway);
     fixture_release(&w->f);
@@ -190,7 +190,7 @@ static void dripping_reader_is_reset(void **state)
     struct world *w = *state;
     struct client *c = &w->c;
 
-    w->f.opts.limits.write_ms = 100;
+    w->f.opts.limits.write_ms = 600;
     world_open(w, 0, true);
     size_t i = client_get(c, "/big");
     client_wait_body(c, i, 65535);

@@ -177,7 +177,7 @@ static void full_server_says_so_at_the_deadline(void **state)
     struct world *w = *state;
     struct client *c = &w->c;
 
-    w->f.opts.limits.body_ms = 60;
+    w->f.opts.limits.body_ms = 400;
     size_t held = world_open_full(w);
     size_t i = client_post(c, "/echo", WORLD_BODY);
     expect_answer(c, i, 503, NULL);

@@ -13,7 +13,7 @@
 
 #define HELD_MAX 8
 #define LOOPS_MAX 4
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 #define BIG_BYTES ((size_t)32 << 20)
 
 struct fixture {
