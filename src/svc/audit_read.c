@@ -354,7 +354,7 @@ err_t svc_audit_list(struct ctx *c, int64_t run_id, str_t function_id, const str
     l.views = NEW_N(c->arena, struct view *, VIEWS_MAX);
     if (function_id.n > 0) {
         TRY(svc_registry(c, &reg));
-        fn = registry_by_id(reg, function_id);
+        fn = registry_ever(reg, function_id);
         if (fn == NULL) {
             *out = p;
             return ERR_OK;

@@ -102,6 +102,25 @@ static void an_unknown_function_is_an_empty_list(void **state)
     assert_false(r.page.more);
 }
 
+static err_t op_delete(struct ctx *c)
+{
+    return svc_function_delete(c, S("f"));
+}
+
+/* Its runs are still there. */
+static void a_deleted_function_keeps_its_list(void **state)
+{
+    struct sim *s = *state;
+    struct reader r = { .f = { .limit = 7 }, .function = S("f") };
+
+    sim_function(s, "{\"id\":\"f\",\"triggers\":[{\"event\":\"e\"}],\"recording\":true}");
+    (void)sim_emit(s, "e", "{}");
+    sim_ok(s, sim_run(sim_op(s), CALL_WRITE, op_delete));
+    list(s, &r);
+    assert_int_equal(r.page.total, 1);
+    assert_str(r.page.events[0].function_id, "f");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, sim_setup, sim_teardown)
@@ -109,6 +128,7 @@ int main(void)
         T(a_rare_entry_behind_many_rows_is_found),
         T(pages_join_without_gap),
         T(an_unknown_function_is_an_empty_list),
+        T(a_deleted_function_keeps_its_list),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,14 +11,16 @@
 static err_t view(struct ctx *c, struct breaker *list, size_t n, struct breaker_view **out)
 {
     struct breaker_view *views = NEW_N(c->arena, struct breaker_view, n + 1);
+    const struct registry *reg = NULL;
     int64_t env = c->env;
 
     for (size_t i = 0; i < n; i++) {
-        const struct registry *reg = NULL;
         const struct function *f;
 
-        c->env = list[i].env;
-        TRY(svc_registry(c, &reg));
+        if (reg == NULL || c->env != list[i].env) {
+            c->env = list[i].env;
+            TRY(svc_registry(c, &reg));
+        }
         f = registry_by_key(reg, list[i].fn);
         views[i].function_id = f != NULL ? f->id : STR_NULL;
         views[i].b = list[i];
@@ -61,7 +63,7 @@ err_t svc_breaker_reset(struct ctx *c, str_t key)
 
     TRY(svc_registry(c, &reg));
     if (cut > 0)
-        f = registry_by_id(reg, str_slice(key, 0, (size_t)cut));
+        f = registry_ever(reg, str_slice(key, 0, (size_t)cut));
     if (f != NULL)
         TRY(store_breaker_get(c, f->key, str_slice(key, (size_t)cut + 1, key.n), true, &b));
     if (b.updated_at == 0)

@@ -101,7 +101,7 @@ err_t svc_debounce_cancel(struct ctx *c, str_t function_id, str_t key)
     bool found = false, gone = false;
 
     TRY(svc_registry(c, &reg));
-    f = registry_by_id(reg, function_id);
+    f = registry_ever(reg, function_id);
     if (f == NULL)
         return ERR_OK;
     TRY(store_debounce_get(c, f->key, lane_key(LANE_NONE, key), &entry, &found));

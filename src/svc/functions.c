@@ -260,14 +260,6 @@ static err_t read_change(struct ctx *c, const struct event *e, struct function_c
     return ERR_OK;
 }
 
-static const struct function *known(const struct registry *r, str_t id)
-{
-    for (size_t i = 0; i < registry_count(r); i++)
-        if (str_eq(registry_at(r, i)->id, id))
-            return registry_at(r, i);
-    return NULL;
-}
-
 err_t svc_function_history(struct ctx *c, str_t id, int64_t from_version, int64_t limit,
                            struct function_change **out, size_t *n, bool *more)
 {
@@ -286,7 +278,7 @@ err_t svc_function_history(struct ctx *c, str_t id, int64_t from_version, int64_
     TRY(store_function_records(c, stream_of(c, id), from_version, limit + 1, &events, &have));
     if (have == 0) {
         TRY(svc_registry(c, &r));
-        if (known(r, id) == NULL)
+        if (registry_ever(r, id) == NULL)
             return not_found(c, id);
     }
     *more = have > (size_t)limit;
@@ -332,7 +324,7 @@ err_t svc_function_at(struct ctx *c, str_t id, int64_t version, struct function_
     live = registry_by_id(r, id);
     if (live != NULL && live->version == version)
         return live_change(c, live, out);
-    if (live == NULL && known(r, id) == NULL)
+    if (live == NULL && registry_ever(r, id) == NULL)
         return not_found(c, id);
     return past_change(c, id, version, out);
 }

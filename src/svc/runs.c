@@ -59,11 +59,7 @@ static err_t function_key(struct ctx *c, str_t id, int64_t *out)
     const struct function *f;
 
     TRY(svc_registry(c, &reg));
-    f = registry_by_id(reg, id);
-    for (size_t i = 0; !f && i < registry_count(reg); i++) {
-        if (str_eq(registry_at(reg, i)->id, id))
-            f = registry_at(reg, i);
-    }
+    f = registry_ever(reg, id);
     *out = f ? f->key : 0;
     return ERR_OK;
 }
