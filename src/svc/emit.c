@@ -4,7 +4,6 @@
 #include "engine/match.h"
 #include "engine/run.h"
 #include "store/events.h"
-#include "store/functions.h"
 #include "store/idempotency.h"
 #include "store/queue.h"
 #include "store/runs.h"
@@ -13,6 +12,7 @@
 #include "svc/debounce.h"
 #include "svc/events.h"
 #include "svc/flow.h"
+#include "svc/functions.h"
 #include "svc/messages.h"
 #include "svc/outbox.h"
 #include "svc/registry.h"
@@ -214,8 +214,6 @@ static err_t key_take(struct ctx *c, struct plan *p, const struct emitted *mine,
 /* The first direct invoke of a function marks it, so that reads list the trigger. */
 static err_t invoke_mark(struct ctx *c, const struct plan *p)
 {
-    bool changed = false;
-
     if (!str_starts(p->event.name, S(INVOKE_PREFIX)))
         return ERR_OK;
     for (size_t i = 0; i < p->fns_n; i++) {
@@ -224,9 +222,7 @@ static err_t invoke_mark(struct ctx *c, const struct plan *p)
         if (f->invoked ||
             !str_eq(str_slice(p->event.name, S(INVOKE_PREFIX).n, p->event.name.n), f->id))
             continue;
-        TRY(store_function_mark_invoked(c, f->key, &changed));
-        if (changed)
-            TRY(svc_registry_touch(c));
+        TRY(svc_function_mark_invoked(c, f->key));
     }
     return ERR_OK;
 }
