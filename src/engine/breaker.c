@@ -52,7 +52,6 @@ err_t breaker_result(struct ctx *c, struct breaker *b, int64_t run_id, bool ok, 
 {
     bool counts =
         b->state == BREAKER_CLOSED || (b->state == BREAKER_HALF_OPEN && b->probe == run_id);
-
     enum breaker_state was = b->state;
 
     *changed = !ok || (counts && b->failures > 0);

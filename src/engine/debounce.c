@@ -3,8 +3,8 @@
 
 #include "engine/lane.h"
 
-static void extend(struct ctx *c, const struct function *f, const struct event *e,
-                   struct debounce_entry *entry)
+void debounce_again(struct ctx *c, const struct function *f, const struct event *e,
+                    struct debounce_entry *entry)
 {
     const struct debounce *d = &f->debounce;
 
@@ -26,12 +26,6 @@ void debounce_arm(struct ctx *c, const struct function *f, const struct event *e
                                     .armed_at = c->now_ms };
 
     entry.key_hash = lane_key(LANE_NONE, entry.key);
-    extend(c, f, e, &entry);
+    debounce_again(c, f, e, &entry);
     *out = entry;
-}
-
-void debounce_again(struct ctx *c, const struct function *f, const struct event *e,
-                    struct debounce_entry *entry)
-{
-    extend(c, f, e, entry);
 }

@@ -89,7 +89,6 @@ err_t message_event(struct ctx *c, const struct event *e, int64_t *pos)
         return outbox_keep(c, e->id, why);
     }
     b = record_begin(c, RECORD_EVENT);
-
     put_u64(&b->records, (uint64_t)e->id);
     b->filter |= message_filter(str_printf(c->arena, "events:" STR_FMT, STR_ARG(e->name)));
     *pos = at;
@@ -120,7 +119,6 @@ err_t message_run_note(struct ctx *c, enum run_topic t, const struct run *run, s
     struct batch *b = record_begin(c, RECORD_RUN);
 
     run_fact(c, t, run);
-
     buf_char(&b->records, (char)t);
     buf_char(&b->records, (char)run->status);
     buf_char(&b->records, (char)run->pause_reason);
@@ -153,7 +151,6 @@ err_t message_step(struct ctx *c, enum step_topic t, const struct step *step, in
     struct batch *b = record_begin(c, RECORD_STEP);
 
     step_fact(c, t, step, fn);
-
     buf_char(&b->records, (char)t);
     buf_char(&b->records, (char)step->status);
     put_u64(&b->records, (uint64_t)step->id);

@@ -198,9 +198,7 @@ err_t svc_workers_evict(struct ctx *c, int64_t *next_due)
 
     TRY(store_worker_stale(c, before, 0, UPKEEP_SLICE, &stale, &n));
     for (size_t i = 0; i < n; i++) {
-        bool gone = false;
-
-        bool more = false;
+        bool gone = false, more = false;
 
         c->env = stale[i].env;
         TRY(flow_worker_gone(c, stale[i].key, &more));
