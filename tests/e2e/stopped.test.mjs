@@ -208,11 +208,11 @@ test('236 one of two nodes stands still under load: the other one goes on, nothi
     const before = kinds[1].n.completions;
     await pause(STOPPED);
     // what it was in the middle of is undone by the database after ten seconds
-    await until('the other node to go on', () => kinds[1].n.completions > before + 100, 30000);
+    await until('the other node to go on', () => kinds[1].n.completions > before + 100, 120000);
     one.awayUntil = Date.now();
     a.child.kill('SIGCONT');
     const then = kinds[0].n.completions;
-    await until('it to go on, too', () => kinds[0].n.completions > then + 100, 30000);
+    await until('it to go on, too', () => kinds[0].n.completions > then + 100, 120000);
     for (const load of [one, two]) load.emitting = false;
     await Promise.all(actors.flat());
     await a.rpc('UpdateFunctionStatus', { id: 'tick', status: 'FUNCTION_STATUS_PAUSED' });
