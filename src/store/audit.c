@@ -65,15 +65,8 @@ err_t store_audit_page(struct ctx *c, const struct audit_query *query, int64_t l
 err_t store_run_recording(struct ctx *c, int64_t run_id, int64_t *out)
 {
     static const struct sql q = { "SELECT recording FROM runs WHERE id = $1 AND env = $env" };
-    struct db_rows r;
-    int64_t v = 0;
 
-    TRY(db_query(c, &q, ARGS(DB_INT(run_id)), &r));
-    if (db_row(&r))
-        v = db_int(&r, 0);
-    TRY(db_end(&r));
-    *out = v;
-    return ERR_OK;
+    return row_int(c, &q, ARGS(DB_INT(run_id)), 0, out);
 }
 
 err_t store_audit_expired(struct ctx *c, int64_t now_ms, int64_t limit, struct audit_row **out,

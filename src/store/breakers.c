@@ -101,21 +101,6 @@ err_t store_breaker_expire(struct ctx *c, int64_t before, int64_t limit, int64_t
     return db_exec(c, &q, ARGS(DB_INT(before), DB_INT(limit)), n);
 }
 
-static err_t pairs(struct ctx *c, struct db_rows *r, int64_t **a, int64_t **b, size_t *n)
-{
-    struct rows_of left = ROWS_OF(int64_t), right = ROWS_OF(int64_t);
-
-    while (db_row(r)) {
-        *(int64_t *)rows_next(c, &left) = db_int(r, 0);
-        *(int64_t *)rows_next(c, &right) = db_int(r, 1);
-    }
-    TRY(db_end(r));
-    *a = left.items;
-    *b = right.items;
-    *n = left.n;
-    return ERR_OK;
-}
-
 err_t store_push_functions(struct ctx *c, int64_t **fns, int64_t **envs, size_t *n)
 {
     static const struct sql q = {
@@ -124,7 +109,7 @@ err_t store_push_functions(struct ctx *c, int64_t **fns, int64_t **envs, size_t 
     struct db_rows r;
 
     TRY(db_query(c, &q, ARGS_NONE, &r));
-    return pairs(c, &r, fns, envs, n);
+    return rows_pairs(c, &r, fns, envs, n);
 }
 
 err_t store_push_held(struct ctx *c, int64_t holder, int64_t limit, int64_t **run_ids,
@@ -135,5 +120,5 @@ err_t store_push_held(struct ctx *c, int64_t holder, int64_t limit, int64_t **ru
     struct db_rows r;
 
     TRY(db_query(c, &q, ARGS(DB_INT(holder), DB_INT(limit)), &r));
-    return pairs(c, &r, run_ids, envs, n);
+    return rows_pairs(c, &r, run_ids, envs, n);
 }

@@ -81,13 +81,6 @@ err_t store_cron_claim(struct ctx *c, const struct tick *t, int64_t next_at, boo
 err_t store_cron_next(struct ctx *c, int64_t *due)
 {
     static const struct sql q = { "SELECT next_at FROM crons ORDER BY next_at LIMIT 1" };
-    struct db_rows r;
-    int64_t at = INT64_MAX;
 
-    TRY(db_query(c, &q, ARGS_NONE, &r));
-    if (db_row(&r))
-        at = db_int(&r, 0);
-    TRY(db_end(&r));
-    *due = at;
-    return ERR_OK;
+    return row_int(c, &q, ARGS_NONE, INT64_MAX, due);
 }

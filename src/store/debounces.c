@@ -111,15 +111,8 @@ err_t store_debounce_due(struct ctx *c, int64_t now_ms, int64_t limit, struct de
 err_t store_debounce_next(struct ctx *c, int64_t *due)
 {
     static const struct sql q = { "SELECT fires_at FROM debounces ORDER BY fires_at LIMIT 1" };
-    struct db_rows r;
-    int64_t at = INT64_MAX;
 
-    TRY(db_query(c, &q, ARGS_NONE, &r));
-    if (db_row(&r))
-        at = db_int(&r, 0);
-    TRY(db_end(&r));
-    *due = at;
-    return ERR_OK;
+    return row_int(c, &q, ARGS_NONE, INT64_MAX, due);
 }
 
 err_t store_debounce_list(struct ctx *c, int64_t limit, struct debounce_entry **out, size_t *n)

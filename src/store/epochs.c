@@ -1,6 +1,8 @@
 /* The table epochs. */
 #include "store/epochs.h"
 
+#include "store/rows.h"
+
 static const struct sql get = { "SELECT epoch FROM epochs WHERE env = $1 AND subject = $2" };
 
 static const struct sql put = { "INSERT INTO epochs (env, subject, epoch) VALUES ($1, $2, $3) "
@@ -8,15 +10,7 @@ static const struct sql put = { "INSERT INTO epochs (env, subject, epoch) VALUES
 
 err_t store_epoch_get(struct ctx *c, int64_t env, enum epoch_subject subject, int64_t *out)
 {
-    struct db_rows r;
-    int64_t epoch = 0;
-
-    TRY(db_query(c, &get, ARGS(DB_INT(env), DB_INT(subject)), &r));
-    if (db_row(&r))
-        epoch = db_int(&r, 0);
-    TRY(db_end(&r));
-    *out = epoch;
-    return ERR_OK;
+    return row_int(c, &get, ARGS(DB_INT(env), DB_INT(subject)), 0, out);
 }
 
 err_t store_epoch_put(struct ctx *c, int64_t env, enum epoch_subject subject, int64_t epoch)

@@ -129,19 +129,13 @@ err_t store_queue_unbind(struct ctx *c, int64_t worker, int64_t limit, int64_t *
     static const struct sql find = { "SELECT run_id, fn FROM queue WHERE bound = $1 "
                                      "AND bound <> 0 AND env = $env LIMIT $2 {for_update}" };
     static const struct sql q = { "UPDATE queue SET bound = 0 WHERE run_id = $1 AND env = $env" };
-    struct rows_of ids = ROWS_OF(int64_t), keys = ROWS_OF(int64_t);
+    int64_t *ids = NULL;
     struct db_rows r;
 
     TRY(db_query(c, &find, ARGS(DB_INT(worker), DB_INT(limit)), &r));
-    while (db_row(&r)) {
-        *(int64_t *)rows_next(c, &ids) = db_int(&r, 0);
-        *(int64_t *)rows_next(c, &keys) = db_int(&r, 1);
-    }
-    TRY(db_end(&r));
-    for (size_t i = 0; i < ids.n; i++)
-        TRY(db_exec(c, &q, ARGS(DB_INT(((const int64_t *)ids.items)[i])), NULL));
-    *fns = keys.items;
-    *n = keys.n;
+    TRY(rows_pairs(c, &r, &ids, fns, n));
+    for (size_t i = 0; i < *n; i++)
+        TRY(db_exec(c, &q, ARGS(DB_INT(ids[i])), NULL));
     return ERR_OK;
 }
 

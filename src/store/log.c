@@ -83,13 +83,10 @@ err_t store_log_relay_lock(struct ctx *c, bool *got)
     static const struct sql q = {
         "SELECT CASE WHEN pg_try_advisory_xact_lock(7102026001) THEN 1 ELSE 0 END"
     };
-    struct db_rows r;
-    bool mine;
+    int64_t mine = 0;
 
-    TRY(db_query(c, &q, ARGS_NONE, &r));
-    mine = db_row(&r) && db_int(&r, 0) == 1;
-    TRY(db_end(&r));
-    *got = mine;
+    TRY(row_int(c, &q, ARGS_NONE, 0, &mine));
+    *got = mine == 1;
     return ERR_OK;
 }
 

@@ -1,6 +1,8 @@
 /* The row "nodes" of the table meta. */
 #include "store/nodes.h"
 
+#include "store/rows.h"
+
 static const struct sql next_number = {
     "INSERT INTO meta (name, value) VALUES ('nodes', '1') ON CONFLICT (name) "
     "DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT) "
@@ -9,13 +11,9 @@ static const struct sql next_number = {
 
 err_t store_node_number(struct ctx *c, int64_t *out)
 {
-    struct db_rows r;
     int64_t number = 0;
 
-    TRY(db_query(c, &next_number, ARGS_NONE, &r));
-    if (db_row(&r))
-        number = db_int(&r, 0);
-    TRY(db_end(&r));
+    TRY(row_int(c, &next_number, ARGS_NONE, 0, &number));
     if (number <= 0)
         return err_set(c, ERR_INTERNAL, "the count of servers in table meta is damaged");
     *out = number;

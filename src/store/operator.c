@@ -34,25 +34,12 @@ err_t store_run_reopen(struct ctx *c, const struct run *run, enum run_status fro
     return ERR_OK;
 }
 
-static err_t one_int(struct ctx *c, const struct sql *q, struct db_args args, int64_t *out)
-{
-    struct db_rows r;
-    int64_t v = 0;
-
-    TRY(db_query(c, q, args, &r));
-    if (db_row(&r))
-        v = db_int(&r, 0);
-    TRY(db_end(&r));
-    *out = v;
-    return ERR_OK;
-}
-
 err_t store_step_next(struct ctx *c, int64_t run_id, int64_t *out)
 {
     static const struct sql q = { "SELECT COALESCE(max(sequence) + 1, 0) FROM steps "
                                   "WHERE run_id = $1 AND env = $env" };
 
-    return one_int(c, &q, ARGS(DB_INT(run_id)), out);
+    return row_int(c, &q, ARGS(DB_INT(run_id)), 0, out);
 }
 
 err_t store_steps_discard(struct ctx *c, int64_t run_id, int64_t sequence)
@@ -99,8 +86,8 @@ err_t store_step_search(struct ctx *c, str_t step_id, int64_t runs_max, int64_t 
     struct db_args args = { v, COUNT_OF(v) };
     int64_t a = 0, b = 0;
 
-    TRY(one_int(c, &open, args, &a));
-    TRY(one_int(c, &failed, args, &b));
+    TRY(row_int(c, &open, args, 0, &a));
+    TRY(row_int(c, &failed, args, 0, &b));
     *out = a > b ? a : b;
     return ERR_OK;
 }

@@ -45,32 +45,19 @@ err_t store_totals(struct ctx *c, struct total **out, size_t *n)
     return ERR_OK;
 }
 
-static err_t one_int(struct ctx *c, const struct sql *q, struct db_args args, int64_t *out)
-{
-    struct db_rows r;
-    int64_t v = 0;
-
-    TRY(db_query(c, q, args, &r));
-    if (db_row(&r))
-        v = db_int(&r, 0);
-    TRY(db_end(&r));
-    *out = v;
-    return ERR_OK;
-}
-
 err_t store_total_of(struct ctx *c, int64_t kind, int64_t *out)
 {
-    return one_int(c, &total_of, ARGS(DB_INT(kind)), out);
+    return row_int(c, &total_of, ARGS(DB_INT(kind)), 0, out);
 }
 
 err_t store_workers_alive(struct ctx *c, int64_t since_ms, int64_t *out)
 {
-    return one_int(c, &workers_alive, ARGS(DB_INT(since_ms)), out);
+    return row_int(c, &workers_alive, ARGS(DB_INT(since_ms)), 0, out);
 }
 
 err_t store_workers_alive_all(struct ctx *c, int64_t since_ms, int64_t *out)
 {
-    return one_int(c, &workers_alive_all, ARGS(DB_INT(since_ms)), out);
+    return row_int(c, &workers_alive_all, ARGS(DB_INT(since_ms)), 0, out);
 }
 
 err_t store_run_totals(struct ctx *c, int64_t kind_end, struct run_total **out, size_t *n)

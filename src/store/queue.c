@@ -196,15 +196,8 @@ err_t store_queue_held_count(struct ctx *c, int64_t worker, int64_t max, int64_t
     static const struct sql q = {
         "SELECT count(*) FROM (SELECT 1 FROM queue WHERE worker = $1 AND state = 1 LIMIT $2) held"
     };
-    struct db_rows r;
-    int64_t n = 0;
 
-    TRY(db_query(c, &q, ARGS(DB_INT(worker), DB_INT(max)), &r));
-    if (db_row(&r))
-        n = db_int(&r, 0);
-    TRY(db_end(&r));
-    *out = n;
-    return ERR_OK;
+    return row_int(c, &q, ARGS(DB_INT(worker), DB_INT(max)), 0, out);
 }
 
 err_t store_queue_held_since(struct ctx *c, int64_t worker, int64_t claim_ms, int64_t lease_ms,
@@ -214,18 +207,11 @@ err_t store_queue_held_since(struct ctx *c, int64_t worker, int64_t claim_ms, in
         "SELECT max(lease_until - CASE acked WHEN 1 THEN $2 ELSE $3 END) FROM queue "
         "WHERE worker = $1 AND state = 1 AND lease_until <= $4"
     };
-    struct db_rows r;
-    int64_t since = 0;
 
-    TRY(db_query(
+    return row_int(
         c, &q,
-        ARGS(DB_INT(worker), DB_INT(lease_ms), DB_INT(claim_ms), DB_INT(c->now_ms + lease_ms)),
-        &r));
-    if (db_row(&r))
-        since = db_int(&r, 0);
-    TRY(db_end(&r));
-    *out = since;
-    return ERR_OK;
+        ARGS(DB_INT(worker), DB_INT(lease_ms), DB_INT(claim_ms), DB_INT(c->now_ms + lease_ms)), 0,
+        out);
 }
 
 err_t store_queue_held(struct ctx *c, int64_t worker, int64_t limit, struct job **jobs, size_t *n)
@@ -254,17 +240,8 @@ err_t store_queue_expired(struct ctx *c, int64_t now_ms, int64_t limit, int64_t 
     static const struct sql q = {
         "SELECT run_id, env FROM queue WHERE state = 1 AND lease_until <= $1 LIMIT $2"
     };
-    struct rows_of ids = ROWS_OF(int64_t), keys = ROWS_OF(int64_t);
     struct db_rows r;
 
     TRY(db_query(c, &q, ARGS(DB_INT(now_ms), DB_INT(limit)), &r));
-    while (db_row(&r)) {
-        *(int64_t *)rows_next(c, &ids) = db_int(&r, 0);
-        *(int64_t *)rows_next(c, &keys) = db_int(&r, 1);
-    }
-    TRY(db_end(&r));
-    *run_ids = ids.items;
-    *envs = keys.items;
-    *n = ids.n;
-    return ERR_OK;
+    return rows_pairs(c, &r, run_ids, envs, n);
 }

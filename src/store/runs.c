@@ -249,16 +249,9 @@ err_t store_run_count(struct ctx *c, const struct run_query *q, int64_t max, int
     enum list_plan plan = list_plan(q);
     struct db_val v[7];
     struct db_args args = { v, list_args(q, plan, v) };
-    struct db_rows r;
-    int64_t n = 0;
 
     v[4] = DB_INT(max);
     if (plan != LIST_RARE)
         args.n = 5;
-    TRY(db_query(c, &count_sql[plan], args, &r));
-    if (db_row(&r))
-        n = db_int(&r, 0);
-    TRY(db_end(&r));
-    *out = n;
-    return ERR_OK;
+    return row_int(c, &count_sql[plan], args, 0, out);
 }

@@ -57,13 +57,6 @@ err_t store_timer_del(struct ctx *c, const struct timer *t, bool *gone)
 err_t store_timer_next(struct ctx *c, int64_t *due)
 {
     static const struct sql q = { "SELECT due FROM timers ORDER BY due LIMIT 1" };
-    struct db_rows r;
-    int64_t at = INT64_MAX;
 
-    TRY(db_query(c, &q, ARGS_NONE, &r));
-    if (db_row(&r))
-        at = db_int(&r, 0);
-    TRY(db_end(&r));
-    *due = at;
-    return ERR_OK;
+    return row_int(c, &q, ARGS_NONE, INT64_MAX, due);
 }

@@ -52,28 +52,18 @@ err_t store_waits_any(struct ctx *c, str_t event, bool *any)
     static const struct sql q = {
         "SELECT 1 FROM waits WHERE env = $env AND event IN ($1, '') LIMIT 1"
     };
-    struct db_rows r;
-    bool hit;
+    int64_t hit = 0;
 
-    TRY(db_query(c, &q, ARGS(DB_TEXT(event)), &r));
-    hit = db_row(&r);
-    TRY(db_end(&r));
-    *any = hit;
+    TRY(row_int(c, &q, ARGS(DB_TEXT(event)), 0, &hit));
+    *any = hit == 1;
     return ERR_OK;
 }
 
 err_t store_waits_last(struct ctx *c, int64_t *id)
 {
     static const struct sql q = { "SELECT COALESCE(MAX(id), 0) FROM waits" };
-    struct db_rows r;
-    int64_t last = 0;
 
-    TRY(db_query(c, &q, ARGS_NONE, &r));
-    if (db_row(&r))
-        last = db_int(&r, 0);
-    TRY(db_end(&r));
-    *id = last;
-    return ERR_OK;
+    return row_int(c, &q, ARGS_NONE, 0, id);
 }
 
 err_t store_waits_group(struct ctx *c, str_t event, bool behind, str_t *pattern, str_t *path,
