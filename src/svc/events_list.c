@@ -1,8 +1,8 @@
 /* Pages of events, newest first. A page token is base64 of "<ms>|<event id>"; ids carry their time
  * and are unique, so comparing ids alone neither skips nor repeats within a millisecond, and what
  * arrives between two pages moves neither. */
-#include "store/events_list.h"
 #include "base/crypto.h"
+#include "store/events.h"
 #include "store/overview.h"
 #include "svc/batch.h"
 #include "svc/events.h"

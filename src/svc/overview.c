@@ -2,7 +2,7 @@
 #include "svc/overview.h"
 
 #include "engine/match.h"
-#include "store/events_list.h"
+#include "store/events.h"
 #include "store/overview.h"
 #include "svc/app.h"
 #include "svc/batch.h"
