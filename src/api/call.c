@@ -9,8 +9,7 @@
 #define BODY_HERE_MAX ((size_t)64 << 10)
 #define RPC_PREFIX S("/ironflow.v1.")
 
-/* ---- polls that are held, so that they can end when the server drains
- * ---------------------------- */
+/* ---- polls that are held, so that they can end when the server drains ------------------------ */
 
 struct held_polls *api_loop_of(struct api *api, struct loop *l)
 {
@@ -77,8 +76,7 @@ void api_drain(struct api *api)
     }
 }
 
-/* ---- the call
- * ------------------------------------------------------------------------------------ */
+/* ---- the call -------------------------------------------------------------------------------- */
 
 static err_t run_route(struct ctx *c, struct api_call *a)
 {

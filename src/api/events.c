@@ -114,8 +114,7 @@ err_t api_event_batch(struct ctx *c, struct api_call *a)
     return ERR_OK;
 }
 
-/* ---- emit and wait
- * ------------------------------------------------------------------------------- */
+/* ---- emit and wait --------------------------------------------------------------------------- */
 
 struct sync_wait {
     struct emitted emitted;
@@ -162,8 +161,7 @@ err_t api_event_sync(struct ctx *c, struct api_call *a)
     return txn_next(c, CALL_READ, sync_wait);
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void event_out(struct ctx *c, const struct event *e, struct pb_rest_event_record *out)
 {

@@ -94,8 +94,7 @@ err_t api_function_delete(struct ctx *c, struct api_call *a)
     return svc_function_delete(c, in->id);
 }
 
-/* ---- history
- * ------------------------------------------------------------------------------------- */
+/* ---- history --------------------------------------------------------------------------------- */
 
 static err_t change_out(struct ctx *c, str_t function_id, const struct function_change *ch,
                         struct pb_function_history_entry *out)
@@ -156,8 +155,7 @@ err_t api_function_rollback(struct ctx *c, struct api_call *a)
     return function_out(c, &fn, &out->function);
 }
 
-/* ---- invoke
- * -------------------------------------------------------------------------------------- */
+/* ---- invoke ---------------------------------------------------------------------------------- */
 
 static err_t invoke(struct ctx *c, struct api_call *a, str_t id, struct emit *in,
                     struct emitted *out)

@@ -21,8 +21,7 @@ static err_t ok(struct api_call *a, str_t word)
     return ERR_OK;
 }
 
-/* ---- registration
- * -------------------------------------------------------------------------------- */
+/* ---- registration ---------------------------------------------------------------------------- */
 
 static str_t json_list(struct arena *a, const str_t *items, size_t n)
 {
@@ -145,8 +144,7 @@ err_t api_worker_heartbeat(struct ctx *c, struct api_call *a)
     return ok(a, S("ok"));
 }
 
-/* ---- poll
- * ---------------------------------------------------------------------------------------- */
+/* ---- poll ------------------------------------------------------------------------------------ */
 
 struct poll {
     struct claim *claims;
@@ -246,8 +244,7 @@ err_t api_worker_poll(struct ctx *c, struct api_call *a)
     return txn_next(c, CALL_READ, poll_load);
 }
 
-/* ---- claims that did not reach their worker
- * ------------------------------------------------------- */
+/* ---- claims that did not reach their worker -------------------------------------------------- */
 
 struct held_claims {
     struct arena arena;
@@ -330,8 +327,7 @@ void api_claims_settle(struct api *api, struct held_claims *h, bool delivered)
         claims_free(h);
 }
 
-/* ---- reports
- * ------------------------------------------------------------------------------------- */
+/* ---- reports --------------------------------------------------------------------------------- */
 
 err_t api_worker_ack(struct ctx *c, struct api_call *a)
 {

@@ -17,8 +17,7 @@
 #define DEBOUNCE_MIN_MS 1000
 #define CONFIG_MAX ((size_t)16 << 20)
 
-/* ---- what this release cannot honour -----------------------------------------------------------
- */
+/* ---- what this release cannot honour --------------------------------------------------------- */
 
 /* One row for each field that a later release will build. `used` answers the index of the entry
  * that uses it (0 for a plain field), or -1. */
@@ -52,8 +51,7 @@ static err_t refuse_unbuilt(struct ctx *c, const struct pb_register_function_req
     return ERR_OK;
 }
 
-/* ---- rules -------------------------------------------------------------------------------------
- */
+/* ---- rules ----------------------------------------------------------------------------------- */
 
 /* Push needs somewhere to push to; without a word the endpoint decides. */
 enum exec_mode config_mode(const struct pb_register_function_request *in)
@@ -204,8 +202,7 @@ static err_t check(struct ctx *c, const struct pb_register_function_request *in)
     return refuse_unbuilt(c, in);
 }
 
-/* ---- the configuration -------------------------------------------------------------------------
- */
+/* ---- the configuration ----------------------------------------------------------------------- */
 
 static void fill_defaults(struct ctx *c, struct pb_register_function_request *r)
 {

@@ -8,8 +8,7 @@
 
 #define FORM_MAX ((size_t)32 << 20)
 
-/* ---- comparing: metadata with sorted keys -------------------------------------------------------
- */
+/* ---- comparing: metadata with sorted keys ---------------------------------------------------- */
 
 struct member {
     str_t key, value;
@@ -149,8 +148,7 @@ err_t function_same(struct ctx *c, str_t config_a, str_t config_b, bool *out)
     return ERR_OK;
 }
 
-/* ---- the public message -------------------------------------------------------------------------
- */
+/* ---- the public message ---------------------------------------------------------------------- */
 
 /* The triggers of the configuration and, once it was invoked directly, the one that this uses. */
 static void put_triggers(struct ctx *c, const struct function *f,
@@ -207,8 +205,7 @@ err_t function_to_pb(struct ctx *c, const struct function *f, struct pb_function
     return ERR_OK;
 }
 
-/* ---- history ------------------------------------------------------------------------------------
- */
+/* ---- history --------------------------------------------------------------------------------- */
 
 err_t function_snapshot(struct ctx *c, const struct function *f, str_t *out)
 {

@@ -600,8 +600,7 @@ static void recover(struct push *p, int64_t delay_ms)
     (void)call_submit(p, &p->look, delay_ms);
 }
 
-/* ---- from birth to death ----------------------------------------------------------------------
- */
+/* ---- from birth to death --------------------------------------------------------------------- */
 
 static void on_drain(struct loop_msg *m)
 {

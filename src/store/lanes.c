@@ -149,8 +149,7 @@ err_t store_queue_unbind_fn(struct ctx *c, int64_t fn, int64_t limit, int64_t *c
     return db_exec(c, &q, ARGS(DB_INT(fn), DB_INT(limit)), changed);
 }
 
-/* ---- changed limits -----------------------------------------------------------------------------
- */
+/* ---- changed limits -------------------------------------------------------------------------- */
 
 err_t store_flow_change_add(struct ctx *c, int64_t fn)
 {

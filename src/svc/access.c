@@ -14,8 +14,7 @@
 #define FLUSH_MS 60000
 #define FLUSH_MORE_MS 1000
 
-/* ---- what roles may do --------------------------------------------------------------------------
- */
+/* ---- what roles may do ----------------------------------------------------------------------- */
 
 struct action_row {
     str_t action;
@@ -75,8 +74,7 @@ err_t svc_access_require(struct ctx *c, str_t action)
                    STR_ARG(action));
 }
 
-/* ---- credentials --------------------------------------------------------------------------------
- */
+/* ---- credentials ----------------------------------------------------------------------------- */
 
 static bool is_api_key(str_t bearer)
 {
@@ -281,8 +279,7 @@ err_t svc_access_flush(struct ctx *c, int64_t *next_due)
     return ERR_OK;
 }
 
-/* ---- first boot ---------------------------------------------------------------------------------
- */
+/* ---- first boot ------------------------------------------------------------------------------ */
 
 /* "ak_" and a random UUID (version 4). */
 static str_t key_id_new(struct ctx *c)

@@ -200,8 +200,7 @@ err_t flow_function_changed(struct ctx *c, const struct function *was, const str
     return store_flow_change_add(c, f->key);
 }
 
-/* ---- the job ------------------------------------------------------------------------------------
- */
+/* ---- the job --------------------------------------------------------------------------------- */
 
 /* A slice of what a function's new limits change. */
 static err_t change_apply(struct ctx *c, int64_t fn, bool *wrote)

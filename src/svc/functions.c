@@ -242,8 +242,7 @@ err_t svc_function_mark_invoked(struct ctx *c, int64_t key)
     return changed ? svc_registry_touch(c) : ERR_OK;
 }
 
-/* ---- history ------------------------------------------------------------------------------------
- */
+/* ---- history --------------------------------------------------------------------------------- */
 
 static err_t read_change(struct ctx *c, const struct event *e, struct function_change *out)
 {

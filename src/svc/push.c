@@ -212,8 +212,7 @@ err_t svc_push_recover(struct ctx *c, bool *more)
     return ERR_OK;
 }
 
-/* ---- breakers that nobody needs ----------------------------------------------------------------
- */
+/* ---- breakers that nobody needs -------------------------------------------------------------- */
 
 err_t svc_breakers_expire(struct ctx *c, int64_t *next_due)
 {
