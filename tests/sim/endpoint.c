@@ -360,8 +360,8 @@ static void check_breaker(struct sim *s, int fn)
     static const struct sql ready = { "SELECT count(*) FROM queue q JOIN functions f "
                                       "ON f.key = q.fn WHERE q.fn = $1 AND q.state = 0 "
                                       "AND q.bound = 0 AND f.mode = 1" };
-    struct push_seen *seen = &s->push_seen[fn], now = { 0 };
-    int64_t t = s->clock.virtual_ms;
+    struct push_seen *seen = &s->push_seen[fn], now = { .at = s->clock.virtual_ms };
+    int64_t t = now.at;
     bool waited = seen->state != 0 && seen->until > t, freely = seen->answered > 0 || seen->reset;
     struct db_rows r;
 
@@ -376,7 +376,7 @@ static void check_breaker(struct sim *s, int fn)
         violation(s, "%lld requests to an endpoint whose breaker is open", (long long)seen->sent);
     if (seen->sent > 1 && seen->state != 0 && !freely)
         violation(s, "%lld requests instead of one probe", (long long)seen->sent);
-    if ((seen->state == 0 && now.state == 2) ||
+    if ((seen->state == 0 && now.state == 2 && t - seen->at < s->app.breaker_open_ms) ||
         (seen->state == 1 && now.state == 0 && !seen->reset && t - seen->until < FORGOTTEN_MS))
         violation(s, "a breaker went from %lld to %lld", (long long)seen->state,
                   (long long)now.state);

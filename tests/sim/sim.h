@@ -223,6 +223,7 @@ struct handed {
 
 /* A function with an endpoint, when all was idle last, and what happened since. */
 struct push_seen {
+    int64_t at;
     int64_t state, until; /* of its breaker */
     int64_t sent, answered;
     bool reset; /* perhaps, by an operator */

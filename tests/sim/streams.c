@@ -22,7 +22,8 @@ struct link {
     struct sim_streamer *w; /* NULL: nobody reads */
     char id[24];
     struct buf in; /* what the session wrote */
-    bool registered, shut, ended, closed, held, backed, full;
+    bool registered, shut, ended, closed, held, backed;
+    bool full;           /* or has said so: a rest may begin until the next look */
     int64_t rests_until; /* it refused a job, or something else that the session takes for a no */
 };
 
@@ -189,7 +190,7 @@ static void say_nack(struct link *l, struct hold *h)
                               .reason = PB_JOB_NACK_REASON_AT_CAPACITY };
 
     h->run->held_until = 0;
-    l->rests_until = l->s->clock.virtual_ms + REST_MS;
+    l->full = true;
     say(l, &(struct pb_worker_message){ .job_nack = &in });
 }
 
@@ -541,14 +542,16 @@ static void check_room(struct sim *s, struct link *l, int64_t ready)
     int64_t now = s->clock.virtual_ms;
     bool full;
 
-    if (!l->w || !l->registered || l->backed || l->shut || l->ended || l->held)
+    if (!l->w || !l->registered)
         return;
-    if (rows_number(s, &fresh, ARGS(DB_TEXT(str_from(l->w->id)))) > SIM_HOLDS)
-        violation(s, "stream of %s got more jobs than it has room for", l->w->id);
     full = rows_number(s, &q, ARGS(DB_TEXT(str_from(l->w->id)))) >= SIM_HOLDS;
     if ((full || l->full) && l->rests_until < now + REST_MS)
         l->rests_until = now + REST_MS; /* it looks again after a while */
     l->full = full;
+    if (l->backed || l->shut || l->ended || l->held)
+        return;
+    if (rows_number(s, &fresh, ARGS(DB_TEXT(str_from(l->w->id)))) > SIM_HOLDS)
+        violation(s, "stream of %s got more jobs than it has room for", l->w->id);
     if (ready > 0 && l->w->holds_n == 0 && now > s->late_until && now > l->rests_until)
         violation(s, "stream of %s waits while %lld runs are ready", l->w->id, (long long)ready);
 }
