@@ -572,12 +572,13 @@ test('two servers that live never make ids in the same slot, however many were s
 
 test('a second server of the same name does not take what the first has sent', onPg, async () => {
   const e = await endpoint((body, response, call) => { call.held = true; return undefined; });
-  const pair = await startNodes(1, ENV, { flags: ['--node-id', 'copied'] });
+  const patient = { ...ENV, IRONFLOW_PUSH_TIMEOUT_MS: '45000', IRONFLOW_PUSH_STALE_MS: '60000' };
+  const pair = await startNodes(1, patient, { flags: ['--node-id', 'copied'] });
   try {
     await pushed(pair[0], 'cl-twin', e.url);
     const run = await emit(pair[0], 'cl-twin.go');
     await until('the request', () => e.calls[0]?.held);
-    pair.push(...await startNodes(1, ENV, { pg: pair[0].pg, flags: ['--node-id', 'copied'] }));
+    pair.push(...await startNodes(1, patient, { pg: pair[0].pg, flags: ['--node-id', 'copied'] }));
     const other = await endpoint(() => done('other'));
     await pushed(pair[1], 'cl-twin-other', other.url);
     await pair[1].untilRun(await emit(pair[1], 'cl-twin-other.go'), 'completed'); // it has recovered what it would

@@ -12,7 +12,7 @@
 
 #define CONNECTIONS_MAX 64
 #define REQUESTS_MAX 4096
-#define WAIT_S 10
+#define WAIT_S 60
 
 struct stub {
     int fd;
