@@ -46,7 +46,8 @@ struct audit_trail {
     bool more;
     int64_t row, ordinal; /* if more: where the next page begins */
 };
-/* READ. Of a run, oldest first. ERR_NOT_FOUND when the environment has no such run. */
+/* READ. Of a run, oldest first; a page ends early behind 8 MiB of payloads. ERR_NOT_FOUND when the
+ * environment has no such run. */
 NODISCARD err_t svc_audit_trail(struct ctx *c, int64_t run_id, const struct audit_filter *f,
                                 struct audit_trail *out);
 /* READ. Of the environment, newest first; run_id 0 and an empty function_id: of all. A call reads

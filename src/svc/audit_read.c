@@ -8,7 +8,7 @@
 #include "svc/audit.h"
 #include "svc/registry.h"
 
-#define ROWS_PER_READ 256
+#define ROWS_PER_READ 16
 #define LIST_PER_READ 64
 #define VIEWS_MAX ((size_t)2 * (AUDIT_LIST_ROWS + LIST_PER_READ)) /* of the runs of two walks */
 #define PAGE_BYTES ((size_t)8 << 20)
@@ -107,17 +107,67 @@ static void clamp(struct audit_entry *list, size_t n, int64_t *clock)
     }
 }
 
+/* Calls fn for all rows of a run, oldest first. A trail may be larger than what a call should hold:
+ * in fn c->arena is one that only a few rows share. */
+static err_t rows_each(struct ctx *c, int64_t run_id,
+                       err_t (*fn)(struct ctx *c, const struct audit_row *row, void *arg),
+                       void *arg)
+{
+    struct arena *whole = c->arena, part;
+    struct audit_row *rows = NULL;
+    int64_t after = 0;
+    err_t e = ERR_OK;
+    size_t n = ROWS_PER_READ;
+
+    arena_init(&part);
+    c->arena = &part;
+    while (e == ERR_OK && n == ROWS_PER_READ) {
+        arena_reset(&part);
+        e = store_audit_list(c, run_id, after, ROWS_PER_READ, &rows, &n);
+        for (size_t i = 0; e == ERR_OK && i < n; i++) {
+            after = rows[i].id;
+            e = fn(c, &rows[i], arg);
+        }
+    }
+    c->arena = whole;
+    arena_done(&part);
+    return e;
+}
+
 /* ---- of a run -------------------------------------------------------------------------------- */
 
 struct scan {
     const struct audit_filter *f;
     struct audit_trail *out;
+    struct arena *arena; /* of out */
     struct view view;
     int64_t clock;
+    size_t page_bytes;
 };
 
-static err_t row_scan(struct ctx *c, struct scan *s, const struct audit_row *row)
+/* Puts the entry on the page. */
+static err_t event_take(struct ctx *c, struct scan *s, struct audit_event *ev)
 {
+    struct arena *part = c->arena;
+    err_t e;
+
+    c->arena = s->arena;
+    e = event_tell(c, &s->view, ev);
+    ev->entry.by = str_dup(s->arena, ev->entry.by);
+    ev->entry.reason = str_dup(s->arena, ev->entry.reason);
+    ev->entry.text = ev->entry.before = STR_NULL; /* the payload has them */
+    c->arena = part;
+    TRY(e);
+    s->page_bytes += ev->payload.n;
+    s->out->events[s->out->events_n++] = *ev;
+    s->out->row = ev->row;
+    s->out->ordinal = ev->ordinal;
+    return ERR_OK;
+}
+
+static err_t row_scan(struct ctx *c, const struct audit_row *row, void *arg)
+{
+    struct scan *s = arg;
     const struct audit_filter *f = s->f;
     struct audit_trail *out = s->out;
     struct audit_entry *list = NULL;
@@ -133,13 +183,9 @@ static err_t row_scan(struct ctx *c, struct scan *s, const struct audit_row *row
         out->total++;
         if (ev.row < f->row || (ev.row == f->row && ev.ordinal <= f->ordinal))
             continue;
-        out->more = (int64_t)out->events_n == f->limit;
-        if (out->more)
-            continue;
-        TRY(event_tell(c, &s->view, &ev));
-        out->events[out->events_n++] = ev;
-        out->row = ev.row;
-        out->ordinal = ev.ordinal;
+        out->more = (int64_t)out->events_n == f->limit || s->page_bytes > PAGE_BYTES;
+        if (!out->more)
+            TRY(event_take(c, s, &ev));
     }
     return ERR_OK;
 }
@@ -148,20 +194,11 @@ err_t svc_audit_trail(struct ctx *c, int64_t run_id, const struct audit_filter *
                       struct audit_trail *out)
 {
     struct audit_trail p = { .events = NEW_N(c->arena, struct audit_event, (size_t)f->limit + 1) };
-    struct scan s = { .f = f, .out = &p };
-    struct audit_row *rows = NULL;
-    int64_t after = 0;
-    size_t n = 0;
+    struct scan s = { .f = f, .out = &p, .arena = c->arena };
 
     must(f->limit > 0);
     TRY(view_load(c, run_id, &s.view));
-    do {
-        TRY(store_audit_list(c, run_id, after, ROWS_PER_READ, &rows, &n));
-        for (size_t i = 0; i < n; i++)
-            TRY(row_scan(c, &s, &rows[i]));
-        if (n > 0)
-            after = rows[n - 1].id;
-    } while (n == ROWS_PER_READ);
+    TRY(rows_each(c, run_id, row_scan, &s));
     *out = p;
     return ERR_OK;
 }
@@ -179,11 +216,11 @@ struct listing {
     size_t views_n;
 };
 
-static void row_note(struct ctx *c, struct view *v, int64_t id, int64_t clock)
+static void row_note(struct arena *arena, struct view *v, int64_t id, int64_t clock)
 {
     if (v->rows_n == v->rows_cap) {
         size_t cap = v->rows_cap ? v->rows_cap * 2 : 16;
-        struct view_row *more = NEW_N(c->arena, struct view_row, cap);
+        struct view_row *more = NEW_N(arena, struct view_row, cap);
 
         if (v->rows_n > 0)
             memcpy(more, v->rows, v->rows_n * sizeof(*more));
@@ -194,26 +231,31 @@ static void row_note(struct ctx *c, struct view *v, int64_t id, int64_t clock)
 }
 
 /* When the rows of a run begin, as its trail has it. */
-static err_t view_clocks(struct ctx *c, struct listing *l, struct view *v)
+struct clocks {
+    struct listing *l;
+    struct view *v;
+    struct arena *arena; /* of v */
+    int64_t clock;
+};
+
+static err_t row_clock(struct ctx *c, const struct audit_row *row, void *arg)
 {
-    struct audit_row *rows = NULL;
-    int64_t after = 0, clock = 0;
+    struct clocks *k = arg;
+    struct audit_entry *list = NULL;
     size_t n = 0;
 
-    do {
-        TRY(store_audit_list(c, v->run.id, after, ROWS_PER_READ, &rows, &n));
-        for (size_t i = 0; i < n; i++) {
-            struct audit_entry *list = NULL;
-            size_t entries = 0;
-
-            row_note(c, v, rows[i].id, clock);
-            TRY(audit_unpack(c, rows[i].pack, &list, &entries));
-            clamp(list, entries, &clock);
-            l->bytes += rows[i].pack.n;
-            after = rows[i].id;
-        }
-    } while (n == ROWS_PER_READ);
+    row_note(k->arena, k->v, row->id, k->clock);
+    TRY(audit_unpack(c, row->pack, &list, &n));
+    clamp(list, n, &k->clock);
+    k->l->bytes += row->pack.n;
     return ERR_OK;
+}
+
+static err_t view_clocks(struct ctx *c, struct listing *l, struct view *v)
+{
+    struct clocks k = { .l = l, .v = v, .arena = c->arena };
+
+    return rows_each(c, v->run.id, row_clock, &k);
 }
 
 static err_t view_of(struct ctx *c, struct listing *l, int64_t run_id, struct view **out)

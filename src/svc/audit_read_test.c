@@ -102,6 +102,55 @@ static void an_unknown_function_is_an_empty_list(void **state)
     assert_false(r.page.more);
 }
 
+static err_t op_trail(struct ctx *c)
+{
+    struct reader *r = reader_of(c);
+
+    return svc_audit_trail(c, r->op->id, &r->f, &r->page);
+}
+
+/* Results of 5 MiB each: no page holds them all, and each is there once. */
+static void a_large_trail_comes_in_pages(void **state)
+{
+    enum { STEPS = 6, SIZE = 5 << 20 };
+    struct sim *s = *state;
+    struct reader r = { .f = { .limit = 1000, .type = S("step.completed") } };
+    char *text = arena_alloc(&s->arena, SIZE);
+    struct op *job;
+    int seen = 0, pages = 0;
+
+    sim_function(s, "{\"id\":\"f\",\"triggers\":[{\"event\":\"e\"}],\"recording\":true}");
+    sim_worker(s, "w", "[\"f\"]", 4);
+    (void)sim_emit(s, "e", "{}");
+    job = sim_take(s, "w");
+    memset(text, '1', SIZE);
+    for (int i = 0; i < STEPS; i++) {
+        struct report_step *step;
+
+        sim_steps(job, (char)('a' + i), 1, "completed");
+        step = (struct report_step *)(uintptr_t)job->report.steps;
+        step->output = (str_t){ text, SIZE };
+        sim_ok(s, sim_send(job, REPORT_PROGRESS));
+    }
+    r.op = sim_op(s);
+    r.op->id = job->id;
+    r.op->text = (str_t){ (const char *)&r, sizeof(r) };
+    do {
+        r.page = (struct audit_trail){ 0 };
+        sim_ok(s, sim_run(r.op, CALL_READ, op_trail));
+        assert_int_equal(r.page.total, STEPS);
+        assert_in_range(r.page.events_n, 1, 2);
+        for (size_t i = 0; i < r.page.events_n; i++)
+            assert_true(r.page.events[i].payload.n > SIZE);
+        seen += (int)r.page.events_n;
+        r.f.row = r.page.row;
+        r.f.ordinal = r.page.ordinal;
+        pages++;
+    } while (r.page.more);
+    assert_int_equal(seen, STEPS);
+    assert_int_equal(pages, 3);
+}
+
 static err_t op_delete(struct ctx *c)
 {
     return svc_function_delete(c, S("f"));
@@ -125,10 +174,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, sim_setup, sim_teardown)
     const struct CMUnitTest tests[] = {
-        T(a_rare_entry_behind_many_rows_is_found),
-        T(pages_join_without_gap),
-        T(an_unknown_function_is_an_empty_list),
-        T(a_deleted_function_keeps_its_list),
+        T(a_rare_entry_behind_many_rows_is_found), T(pages_join_without_gap),
+        T(an_unknown_function_is_an_empty_list),   T(a_deleted_function_keeps_its_list),
+        T(a_large_trail_comes_in_pages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
