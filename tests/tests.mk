@@ -3,7 +3,7 @@ E2E := $(wildcard tests/e2e/*.test.mjs)
 NODE := $(shell command -v node 2>/dev/null)
 E2E_FLAGS := --test --test-concurrency=2
 # Each suite ends within this many seconds, whatever hangs.
-E2E_S ?= 2700
+E2E_S ?= 1800
 e2e_run = timeout -k 10 $(E2E_S) $(NODE) $(E2E_FLAGS) $(E2E)
 
 .PHONY: test e2e
