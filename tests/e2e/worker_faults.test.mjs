@@ -98,7 +98,7 @@ test('a flood of progress: memory stays, others go on, every step is there once'
   const names = (await steps(run)).map((x) => x.name);
   assert.deepEqual([names.length, new Set(names).size], [400, 400]);
   const grew = residentMiB(s.child.pid) - before;
-  assert.ok(grew < 300, `grew by ${grew} MiB`);
+  assert.ok(grew < 400, `grew by ${grew} MiB`); // the sanitizer alone keeps up to 256 of what was freed
 });
 
 // ---- races --------------------------------------------------------------------------------------
