@@ -4,52 +4,15 @@
 #include <math.h>
 
 #include "codec/cron.h"
+#include "engine/debounce.h"
 #include "engine/filter.h"
 #include "engine/function_priv.h"
 #include "engine/match.h"
+#include "engine/retry.h"
 #include "engine/wait.h"
 
-#define RETRY_ATTEMPTS 3
-#define RETRY_DELAY_MS 1000
-#define RETRY_BACKOFF 2.0
-#define RETRY_DELAY_MAX_MS 300000
 #define TIMEOUT_MS 600000
-#define DEBOUNCE_MIN_MS 1000
 #define CONFIG_MAX ((size_t)16 << 20)
-
-/* ---- what this release cannot honour --------------------------------------------------------- */
-
-/* One row for each field that a later release will build. `used` answers the index of the entry
- * that uses it (0 for a plain field), or -1. */
-struct unbuilt {
-    const char *field, *member; /* member: field is a list, and this the part of its entry */
-    ptrdiff_t (*used)(const struct pb_register_function_request *in);
-    const char *text;
-};
-
-static ptrdiff_t uses_secrets(const struct pb_register_function_request *in)
-{
-    return in->secrets_n > 0 ? 0 : -1;
-}
-
-static const struct unbuilt unbuilts[] = {
-    { "secrets", NULL, uses_secrets, "secrets are not supported by this release" },
-};
-
-static err_t refuse_unbuilt(struct ctx *c, const struct pb_register_function_request *in)
-{
-    for (size_t i = 0; i < COUNT_OF(unbuilts); i++) {
-        const struct unbuilt *u = &unbuilts[i];
-        ptrdiff_t at = u->used(in);
-
-        if (at < 0)
-            continue;
-        if (u->member == NULL)
-            return err_set(c, ERR_UNIMPLEMENTED, "%s: %s", u->field, u->text);
-        return err_set(c, ERR_UNIMPLEMENTED, "%s[%td].%s: %s", u->field, at, u->member, u->text);
-    }
-    return ERR_OK;
-}
 
 /* ---- rules ----------------------------------------------------------------------------------- */
 
@@ -159,8 +122,9 @@ static err_t check_flow(struct ctx *c, const struct pb_register_function_request
 
     if (in->concurrency != NULL && in->concurrency->limit <= 0)
         return err_set(c, ERR_INVALID, "concurrency.limit: must be greater than 0");
-    if (d != NULL && d->period_ms < DEBOUNCE_MIN_MS)
-        return err_set(c, ERR_INVALID, "debounce.period_ms: must be at least %d", DEBOUNCE_MIN_MS);
+    if (d != NULL && d->period_ms < DEBOUNCE_PERIOD_MIN_MS)
+        return err_set(c, ERR_INVALID, "debounce.period_ms: must be at least %d",
+                       DEBOUNCE_PERIOD_MIN_MS);
     if (d != NULL && d->max_wait_ms < 0)
         return err_set(c, ERR_INVALID, "debounce.max_wait_ms: must not be negative");
     if (d != NULL && d->max_wait_ms > 0 && d->max_wait_ms < d->period_ms)
@@ -199,7 +163,9 @@ static err_t check(struct ctx *c, const struct pb_register_function_request *in)
             c, ERR_INVALID,
             "recordingRetention: expected a number of days or years such as 7d, 30d, 1y, "
             "or forever");
-    return refuse_unbuilt(c, in);
+    if (in->secrets_n > 0)
+        return err_set(c, ERR_UNIMPLEMENTED, "secrets: secrets are not supported by this release");
+    return ERR_OK;
 }
 
 /* ---- the configuration ----------------------------------------------------------------------- */
@@ -207,17 +173,18 @@ static err_t check(struct ctx *c, const struct pb_register_function_request *in)
 static void fill_defaults(struct ctx *c, struct pb_register_function_request *r)
 {
     struct pb_retry_config *retry = NEW(c->arena, struct pb_retry_config);
+    const struct retry_policy usual = retry_default();
 
     if (r->retry != NULL)
         *retry = *r->retry;
     if (retry->max_attempts == 0)
-        retry->max_attempts = RETRY_ATTEMPTS;
+        retry->max_attempts = usual.max_attempts;
     if (retry->initial_delay_ms == 0)
-        retry->initial_delay_ms = RETRY_DELAY_MS;
+        retry->initial_delay_ms = usual.initial_delay_ms;
     if (retry->backoff_factor == 0)
-        retry->backoff_factor = RETRY_BACKOFF;
+        retry->backoff_factor = usual.backoff_factor;
     if (retry->max_delay_ms == 0)
-        retry->max_delay_ms = RETRY_DELAY_MAX_MS;
+        retry->max_delay_ms = usual.max_delay_ms;
     r->retry = retry;
     if (r->name.n == 0)
         r->name = r->id;
