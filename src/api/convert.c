@@ -3,6 +3,7 @@
 #include "api/convert.h"
 
 #include "codec/json.h"
+#include "engine/run.h"
 #include "engine/tick.h"
 #include "svc/principal.h"
 #include "svc/registry.h"
@@ -57,21 +58,6 @@ struct pb_error *api_error(struct ctx *c, str_t json)
     return e;
 }
 
-static str_t pause_word(enum pause_reason r)
-{
-    switch (r) {
-    case PAUSE_NONE:
-        break;
-    case PAUSE_SLEEP:
-        return S("sleep");
-    case PAUSE_WAIT_EVENT:
-        return S("wait_event");
-    case PAUSE_INJECTION:
-        return S("injection");
-    }
-    return STR_NULL;
-}
-
 static str_t function_id(const struct registry *reg, int64_t key)
 {
     const struct function *fn = registry_by_key(reg, key);
@@ -99,7 +85,7 @@ static void run_fill(struct ctx *c, const struct registry *reg, const struct run
         .created_at = id_ms(r->id),
         .updated_at = r->updated_at,
         .pause_requested = r->pause_requested,
-        .pause_reason = pause_word(r->pause_reason),
+        .pause_reason = run_pause_word(r->pause_reason),
         .function_version = r->fn_version,
         .parent_run_id = api_id(c, ID_RUN, r->parent_run),
         .parent_step_id = r->parent_step,

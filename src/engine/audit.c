@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "codec/json.h"
+#include "engine/run.h"
 #include "engine/sm.h"
 #include "engine/step.h"
 
@@ -162,21 +163,6 @@ err_t audit_unpack(struct ctx *c, str_t pack, struct audit_entry **out, size_t *
 
 /* ---- reasons --------------------------------------------------------------------------------- */
 
-static str_t pause_word(enum pause_reason r)
-{
-    switch (r) {
-    case PAUSE_NONE:
-        break;
-    case PAUSE_SLEEP:
-        return S("sleep");
-    case PAUSE_WAIT_EVENT:
-        return S("wait_event");
-    case PAUSE_INJECTION:
-        return S("injection");
-    }
-    return S("pause");
-}
-
 static str_t pending_reason(const struct job *job, enum run_status from)
 {
     if (from == RUN_PAUSED)
@@ -196,7 +182,7 @@ str_t audit_reason(const struct run *run, const struct job *job, enum run_status
     case RUN_CANCELLED:
         return run->cancellation_cause;
     case RUN_PAUSED:
-        return pause_word(run->pause_reason);
+        return run_pause_word(run->pause_reason);
     case RUN_WAITING:
         return job->reported == JOB_REPORTED_FAILED ? S("retry") : S("lease-expired");
     case RUN_PENDING:

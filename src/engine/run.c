@@ -163,6 +163,21 @@ err_t run_report_wait(struct ctx *c, struct run *run, struct job *job, const str
     return park(c, run, job, step, kind, out);
 }
 
+str_t run_pause_word(enum pause_reason r)
+{
+    switch (r) {
+    case PAUSE_NONE:
+        break;
+    case PAUSE_SLEEP:
+        return S("sleep");
+    case PAUSE_WAIT_EVENT:
+        return S("wait_event");
+    case PAUSE_INJECTION:
+        return S("injection");
+    }
+    return STR_NULL;
+}
+
 bool run_waits_for(const struct run *run, const struct job *job, int64_t step)
 {
     return job->state == JOB_PARKED && job->reported == JOB_REPORTED_YIELDED &&

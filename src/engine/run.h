@@ -44,6 +44,8 @@ NODISCARD err_t run_report_wait(struct ctx *c, struct run *run, struct job *job,
 NODISCARD err_t run_report_again(struct ctx *c, struct run *run, struct job *job,
                                  struct run_move *out);
 
+/* "sleep", "wait_event", "injection", or empty. */
+str_t run_pause_word(enum pause_reason r);
 /* Does the run do nothing but wait for this step? Then its result wakes the run. */
 bool run_waits_for(const struct run *run, const struct job *job, int64_t step);
 /* What it yielded on, or waits for, cannot come and its worker cannot be told: it fails, without a

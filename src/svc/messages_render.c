@@ -4,6 +4,7 @@
 #include "codec/json.h"
 #include "engine/function.h"
 #include "engine/match.h"
+#include "engine/run.h"
 #include "engine/sm.h"
 #include "engine/step.h"
 #include "proto/ironflow.h"
@@ -163,20 +164,6 @@ static err_t event_render(struct ctx *c, const struct record *r, struct message 
     return ERR_OK;
 }
 
-static str_t pause_word(int reason)
-{
-    switch (reason) {
-    case PAUSE_SLEEP:
-        return S("sleep");
-    case PAUSE_WAIT_EVENT:
-        return S("wait_event");
-    case PAUSE_INJECTION:
-        return S("injection");
-    default:
-        return STR_NULL;
-    }
-}
-
 /* What the run was like then: later facts of its row are left out. */
 static err_t run_paint(struct ctx *c, const struct record *r, const struct run *run,
                        struct painter *p)
@@ -202,7 +189,7 @@ static err_t run_paint(struct ctx *c, const struct record *r, const struct run *
     }
     if (r->topic != TOPIC_RUN_CREATED) {
         put_text(p, S("workerId"), run->worker);
-        put_text(p, S("pauseReason"), pause_word(r->pause_reason));
+        put_text(p, S("pauseReason"), run_pause_word((enum pause_reason)r->pause_reason));
         put_time(c, p, S("startedAt"), run->started_at);
     }
     if (ended)
