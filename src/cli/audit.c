@@ -98,18 +98,9 @@ static void trail_print(struct cli *cli, str_t answer)
 static int cli_audit_trail(struct cli *cli)
 {
     struct api_req req = { .method = "POST", .path = S("/ironflow.v1.AuditService/GetAuditTrail") };
-    str_t answer;
     err_t e = trail_body(cli, &req.body);
 
-    if (e == ERR_OK)
-        e = api_call(cli, &req, &answer);
-    if (e != ERR_OK)
-        return cli_fail(cli, e);
-    if (cli_flag(cli, "json"))
-        out_json(answer);
-    else
-        trail_print(cli, answer);
-    return 0;
+    return e == ERR_OK ? api_show(cli, &req, trail_print) : cli_fail(cli, e);
 }
 
 static const struct cmd cmd_audit_trail = {

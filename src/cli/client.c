@@ -186,3 +186,18 @@ err_t api_call(struct cli *cli, const struct api_req *req, str_t *out)
                        STR_ARG(server));
     return ERR_OK;
 }
+
+int api_show(struct cli *cli, const struct api_req *req,
+             void (*print)(struct cli *cli, str_t answer))
+{
+    str_t answer;
+    err_t e = api_call(cli, req, &answer);
+
+    if (e != ERR_OK)
+        return cli_fail(cli, e);
+    if (cli_flag(cli, "json"))
+        out_json(answer);
+    else
+        print(cli, answer);
+    return 0;
+}

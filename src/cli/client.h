@@ -27,5 +27,9 @@ NODISCARD err_t api_server(struct cli *cli, str_t *out);
 /* Sends and waits. *out is the JSON of a 2xx answer, in the arena; empty after a 204. Every other
  * outcome is an error whose text says what to do next. */
 NODISCARD err_t api_call(struct cli *cli, const struct api_req *req, str_t *out);
+/* What most commands do: sends, and prints the answer as it came with --json, else with print.
+ * Returns the exit code. */
+int api_show(struct cli *cli, const struct api_req *req,
+             void (*print)(struct cli *cli, str_t answer));
 /* "/api/v1/runs/" and the escaped id and tail. */
 str_t api_path(struct cli *cli, const char *head, const char *id, const char *tail);

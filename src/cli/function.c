@@ -30,25 +30,12 @@ static str_t function_mode(struct cli *cli, str_t function)
                      S("EXECUTION_MODE_"));
 }
 
-static int cli_function_list(struct cli *cli)
+static void list_print(struct cli *cli, str_t answer)
 {
     static const char *const heads[] = { "ID", "TRIGGERS", "MODE" };
-    int64_t limit = cli_int(cli, "limit");
-    struct api_req req = { .method = "GET" };
     struct table t;
-    str_t answer, list;
-    err_t e;
+    str_t list;
 
-    if (limit < 1)
-        return cli_fail(cli, err_set(cli->c, ERR_INVALID, "--limit must be at least 1"));
-    req.path = str_printf(cli->c->arena, "/api/v1/functions?limit=%lld", (long long)limit);
-    e = api_call(cli, &req, &answer);
-    if (e != ERR_OK)
-        return cli_fail(cli, e);
-    if (cli_flag(cli, "json")) {
-        out_json(answer);
-        return 0;
-    }
     table_init(&t, cli, heads, COUNT_OF(heads));
     if (json_get(answer, S("functions"), &list))
         for (struct json_iter it = json_iter(list); json_next(&it);) {
@@ -59,7 +46,27 @@ static int cli_function_list(struct cli *cli)
             row[2].text = function_mode(cli, it.value);
         }
     table_print(&t);
-    return 0;
+}
+
+static int cli_function_list(struct cli *cli)
+{
+    int64_t limit = cli_int(cli, "limit");
+    struct api_req req = { .method = "GET" };
+
+    if (limit < 1)
+        return cli_fail(cli, err_set(cli->c, ERR_INVALID, "--limit must be at least 1"));
+    req.path = str_printf(cli->c->arena, "/api/v1/functions?limit=%lld", (long long)limit);
+    return api_show(cli, &req, list_print);
+}
+
+static void function_print(struct cli *cli, str_t answer)
+{
+    out_line(cli, "ID", json_text(cli, answer, "id", NULL));
+    out_line(cli, "Name", json_text(cli, answer, "name", NULL));
+    out_line(cli, "Description", json_text(cli, answer, "description", NULL));
+    out_line(cli, "Mode", function_mode(cli, answer));
+    out_line(cli, "Endpoint", json_text(cli, answer, "endpointUrl", "endpoint_url"));
+    out_line(cli, "Triggers", function_triggers(cli, answer));
 }
 
 static int cli_function_get(struct cli *cli)
@@ -68,8 +75,6 @@ static int cli_function_get(struct cli *cli)
                            .path = S("/ironflow.v1.IronflowService/GetFunction") };
     struct buf b;
     struct json_out w = { .b = &b };
-    str_t answer;
-    err_t e;
 
     if (!str_is_utf8(str_from(cli->args[0])))
         return cli_fail(cli, err_set(cli->c, ERR_INVALID, "the id is not valid UTF-8"));
@@ -79,20 +84,7 @@ static int cli_function_get(struct cli *cli)
     json_put_str(&w, str_from(cli->args[0]));
     json_close(&w, '}');
     req.body = buf_str(&b);
-    e = api_call(cli, &req, &answer);
-    if (e != ERR_OK)
-        return cli_fail(cli, e);
-    if (cli_flag(cli, "json")) {
-        out_json(answer);
-        return 0;
-    }
-    out_line(cli, "ID", json_text(cli, answer, "id", NULL));
-    out_line(cli, "Name", json_text(cli, answer, "name", NULL));
-    out_line(cli, "Description", json_text(cli, answer, "description", NULL));
-    out_line(cli, "Mode", function_mode(cli, answer));
-    out_line(cli, "Endpoint", json_text(cli, answer, "endpointUrl", "endpoint_url"));
-    out_line(cli, "Triggers", function_triggers(cli, answer));
-    return 0;
+    return api_show(cli, &req, function_print);
 }
 
 static const struct cmd cmd_function_list = {

@@ -94,16 +94,10 @@ static void paused_print(struct cli *cli, str_t answer)
 static int cli_run_paused_state(struct cli *cli)
 {
     struct member run = { "run_id", str_from(cli->args[0]) };
-    str_t answer;
-    err_t e = post(cli, S(RPC "GetPausedState"), &run, 1, &answer);
+    struct api_req req = { .method = "POST", .path = S(RPC "GetPausedState") };
+    err_t e = body_make(cli, &run, 1, &req.body);
 
-    if (e != ERR_OK)
-        return cli_fail(cli, e);
-    if (cli_flag(cli, "json"))
-        out_json(answer);
-    else
-        paused_print(cli, answer);
-    return 0;
+    return e == ERR_OK ? api_show(cli, &req, paused_print) : cli_fail(cli, e);
 }
 
 static int cli_run_inject(struct cli *cli)

@@ -62,7 +62,7 @@ static int cli_dlq_list(struct cli *cli)
     struct api_req req = { .method = "GET" };
     int64_t limit = cli_int(cli, "limit"), offset = cli_int(cli, "offset");
     struct buf path;
-    str_t answer, env = STR_NULL;
+    str_t env = STR_NULL;
     err_t e = environment(cli, &env);
 
     if (e == ERR_OK && (limit < 1 || limit > 500))
@@ -74,15 +74,7 @@ static int cli_dlq_list(struct cli *cli)
     url_encode(&path, env);
     buf_printf(&path, "&limit=%lld&offset=%lld", (long long)limit, (long long)offset);
     req.path = buf_str(&path);
-    if (e == ERR_OK)
-        e = api_call(cli, &req, &answer);
-    if (e != ERR_OK)
-        return cli_fail(cli, e);
-    if (cli_flag(cli, "json"))
-        out_json(answer);
-    else
-        list_print(cli, answer);
-    return 0;
+    return e == ERR_OK ? api_show(cli, &req, list_print) : cli_fail(cli, e);
 }
 
 static int cli_dlq_requeue(struct cli *cli)

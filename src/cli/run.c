@@ -17,29 +17,12 @@ static void query_add(struct buf *b, const char *name, str_t value)
     url_encode(b, value);
 }
 
-static int cli_run_list(struct cli *cli)
+static void list_print(struct cli *cli, str_t answer)
 {
     static const char *const heads[] = { "ID", "FUNCTION", "STATUS", "STARTED" };
-    struct api_req req = { .method = "GET" };
     struct table t;
-    struct buf path;
-    str_t answer, list;
-    err_t e;
+    str_t list;
 
-    if (cli_int(cli, "limit") < 1)
-        return cli_fail(cli, err_set(cli->c, ERR_INVALID, "--limit must be at least 1"));
-    buf_init_arena(&path, cli->c->arena, (size_t)1 << 20);
-    buf_printf(&path, "/api/v1/runs?limit=%lld", (long long)cli_int(cli, "limit"));
-    query_add(&path, "function_id", cli_text(cli, "function"));
-    query_add(&path, "status", cli_text(cli, "status"));
-    req.path = buf_str(&path);
-    e = api_call(cli, &req, &answer);
-    if (e != ERR_OK)
-        return cli_fail(cli, e);
-    if (cli_flag(cli, "json")) {
-        out_json(answer);
-        return 0;
-    }
     table_init(&t, cli, heads, COUNT_OF(heads));
     if (json_get(answer, S("runs"), &list))
         for (struct json_iter it = json_iter(list); json_next(&it);) {
@@ -53,7 +36,21 @@ static int cli_run_list(struct cli *cli)
                 time_text(cli, json_text(cli, it.value, "started_at", "startedAt"), false);
         }
     table_print(&t);
-    return 0;
+}
+
+static int cli_run_list(struct cli *cli)
+{
+    struct api_req req = { .method = "GET" };
+    struct buf path;
+
+    if (cli_int(cli, "limit") < 1)
+        return cli_fail(cli, err_set(cli->c, ERR_INVALID, "--limit must be at least 1"));
+    buf_init_arena(&path, cli->c->arena, (size_t)1 << 20);
+    buf_printf(&path, "/api/v1/runs?limit=%lld", (long long)cli_int(cli, "limit"));
+    query_add(&path, "function_id", cli_text(cli, "function"));
+    query_add(&path, "status", cli_text(cli, "status"));
+    req.path = buf_str(&path);
+    return api_show(cli, &req, list_print);
 }
 
 /* From start to end, "" while one of them is missing. */
@@ -69,19 +66,10 @@ static str_t run_duration(struct cli *cli, str_t started, str_t ended)
     return buf_str(&b);
 }
 
-static int cli_run_get(struct cli *cli)
+static void run_print(struct cli *cli, str_t run)
 {
-    struct api_req req = { .method = "GET",
-                           .path = api_path(cli, "/api/v1/runs/", cli->args[0], "") };
-    str_t run, started, ended, error;
-    err_t e = api_call(cli, &req, &run);
+    str_t started, ended, error;
 
-    if (e != ERR_OK)
-        return cli_fail(cli, e);
-    if (cli_flag(cli, "json")) {
-        out_json(run);
-        return 0;
-    }
     started = json_text(cli, run, "started_at", "startedAt");
     ended = json_text(cli, run, "ended_at", "endedAt");
     out_line(cli, "ID", json_text(cli, run, "id", NULL));
@@ -94,24 +82,22 @@ static int cli_run_get(struct cli *cli)
     out_line(cli, "Duration", run_duration(cli, started, ended));
     if (json_get(run, S("error"), &error) && json_type(error) == JSON_OBJECT)
         out_line(cli, "Error", json_text(cli, error, "message", NULL));
-    return 0;
 }
 
-static int cli_run_steps(struct cli *cli)
+static int cli_run_get(struct cli *cli)
+{
+    struct api_req req = { .method = "GET",
+                           .path = api_path(cli, "/api/v1/runs/", cli->args[0], "") };
+
+    return api_show(cli, &req, run_print);
+}
+
+static void steps_print(struct cli *cli, str_t answer)
 {
     static const char *const heads[] = { "STEP", "TYPE", "STATUS", "DURATION", "OUTPUT" };
-    struct api_req req = { .method = "GET",
-                           .path = api_path(cli, "/api/v1/runs/", cli->args[0], "/steps") };
     struct table t;
-    str_t answer, list;
-    err_t e = api_call(cli, &req, &answer);
+    str_t list;
 
-    if (e != ERR_OK)
-        return cli_fail(cli, e);
-    if (cli_flag(cli, "json")) {
-        out_json(answer);
-        return 0;
-    }
     table_init(&t, cli, heads, COUNT_OF(heads));
     if (json_get(answer, S("steps"), &list))
         for (struct json_iter it = json_iter(list); json_next(&it);) {
@@ -128,7 +114,14 @@ static int cli_run_steps(struct cli *cli)
                 row[4].text = json_compact(cli, output);
         }
     table_print(&t);
-    return 0;
+}
+
+static int cli_run_steps(struct cli *cli)
+{
+    struct api_req req = { .method = "GET",
+                           .path = api_path(cli, "/api/v1/runs/", cli->args[0], "/steps") };
+
+    return api_show(cli, &req, steps_print);
 }
 
 static int cli_run_cancel(struct cli *cli)
