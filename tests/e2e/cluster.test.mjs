@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { spawn } from 'node:child_process';
 import { Worker, pgUrl, until } from './lib.mjs';
-import { Cluster, Fleet, Recorder, sql, startNodes, stopNodes } from '../lib/cluster.mjs';
+import { Cluster, Fleet, Recorder, halt, sql, startNodes, stopNodes } from '../lib/cluster.mjs';
 import { connect, fence } from '../lib/stream.mjs';
 
 const onPg = { skip: pgUrl === '' };
@@ -491,7 +491,7 @@ test('234 236 a node that was stopped for longer than the threshold reports too 
     const w = await node.worker('w-cl-stop', ['cl-stop-pull']);
     const pulled = await emit(node, 'cl-stop-pull.go'), old = await w.take();
     const runs = await oneByOne(node, 'cl-stop', e);
-    node.child.kill('SIGSTOP');
+    await halt(node);
     for (const call of first) call.answer(done('first')); // of what the node had sent nobody reads it
     const other = await b.worker('w2-cl-stop', ['cl-stop-pull']), job = await other.take();
     assert.equal(job.run_id, pulled);
@@ -599,9 +599,9 @@ test('a server that is stopped inside a transaction does not hold up the others'
     const run = await emit(node, 'cl-halt.go'), job = await w.take();
     const lock = await holdLock(a, 'log');
     const report = w.update(job, completed('first')).catch((e) => ({ status: 0, text: String(e) }));
-    await until('the report to wait for the lock', async () =>
-      (await sql(a, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'log'::regclass")) !== '0');
-    node.child.kill('SIGSTOP'); // it has the row of the run
+    await until('the report to wait for the lock', async () => (await sql(a, `SELECT count(*) FROM pg_locks x JOIN pg_locks has USING (pid)
+      WHERE NOT x.granted AND x.relation = 'log'::regclass AND has.granted AND has.relation = 'runs'::regclass AND has.mode LIKE 'Row%'`)) !== '0');
+    await halt(node); // it has the row of the run
     await lock.release();
     const cancelled = await b.rest('POST', `/runs/${run}/cancel`, {});
     assert.equal(cancelled.status, 200, cancelled.text);

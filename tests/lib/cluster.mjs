@@ -2,11 +2,11 @@
 // servers that share a database, with workers that look for two executions of one run at a time.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Server, Worker, run } from '../e2e/lib.mjs';
+import { Server, Worker, run, until } from '../e2e/lib.mjs';
 
 const script = join(dirname(fileURLToPath(import.meta.url)), 'pg.sh');
 
@@ -69,6 +69,15 @@ export async function stopNodes(nodes) {
     node.child.kill('SIGCONT'); // a test that failed may have left it stopped
     await node.stop();
   }
+}
+
+/** Stops a server in the middle of whatever it does. The first of its threads that runs again tells the
+ *  others, so it stands still only when all of them do. */
+export async function halt({ child }) {
+  const tasks = `/proc/${child.pid}/task`;
+  const state = (task) => readFileSync(`${tasks}/${task}/stat`, 'utf8').match(/.*\) (.)/s)[1];
+  child.kill('SIGSTOP');
+  await until('every thread to stand still', () => readdirSync(tasks).every((task) => state(task) === 'T'));
 }
 
 /** One statement on the database of a server; the first column as text. */
