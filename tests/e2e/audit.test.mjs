@@ -334,10 +334,8 @@ test('L228 L229 L230 refused ten times, dead, requeued, dead again, discarded; t
 
 test('L229 a requeued letter is published when the cause is gone; newest first', async () => {
   const ids = [];
-  for (let i = 0; i < 2; i++) {
-    ids.push(ok(await s.rest('POST', '/events', { name: 'poison.again', data: { i } })).event_id);
-    await dead(ids[i]);
-  }
+  for (let i = 0; i < 2; i++) ids.push(ok(await s.rest('POST', '/events', { name: 'poison.again', data: { i } })).event_id);
+  for (const id of ids) await dead(id);
   assert.deepEqual(ok(await letters()).items.map((x) => x.event_id), [...ids].reverse());
   assert.deepEqual(ok(await letters('?env=default&limit=1&offset=1')).items.map((x) => x.event_id), [ids[0]]);
   const cli = (args, env = {}) => execute(bin, ['outbox', 'dlq', ...args, '-s', s.url], { env: { PATH: process.env.PATH, ...env } });
