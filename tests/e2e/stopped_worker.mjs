@@ -33,6 +33,8 @@ async function stream() {
   const job = await w.next('job');
   const beat = () => w.send({ heartbeat: { workerId: id, activeJobs: 1, jobs: [{ ...fence(job), runId: job.runId }] } });
   w.send({ jobAck: fence(job) });
+  beat();
+  await w.next('leaseRefresh'); // the server has read the ack: from now on we may be stopped
   const beats = setInterval(beat, BEAT_MS);
   process.send({ begun: { run: job.runId, seq: Number(job.executionSeq) } });
   await go;
