@@ -59,7 +59,8 @@ int main(int argc, char **argv)
     config.client.url = argv[1];
     config.max_concurrent = (int)strtol(argv[3], NULL, 10);
     config.ack_after_ms = 1000;
-    config.checkpoint_ms = IRONFLOW_CHECKPOINT_EACH;
+    if (strcmp(argv[2], "progress") == 0)
+        config.checkpoint_ms = IRONFLOW_CHECKPOINT_EACH;
     if (strcmp(argv[2], "final") == 0)
         config.checkpoint_ms = IRONFLOW_CHECKPOINT_NONE;
     if (strcmp(argv[2], "stream") == 0)
