@@ -2,12 +2,12 @@
  * 600 names in the world. */
 #include "base/zone.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/dynlib.h"
 #include "base/mem.h"
 #include "base/must.h"
 
@@ -33,24 +33,15 @@ static size_t zones_n;
 
 static bool lib_loaded(void)
 {
-    const struct {
-        const char *name;
-        void *slot;
-    } symbols[] = {
+    const struct dynlib_symbol symbols[] = {
         { "g_time_zone_new_identifier", &lib.find },
         { "g_time_zone_find_interval", &lib.interval },
         { "g_time_zone_get_offset", &lib.offset },
     };
-    void *handle = lib.offset == NULL ? dlopen("libglib-2.0.so.0", RTLD_NOW | RTLD_LOCAL) : NULL;
+    char why[200];
 
-    for (size_t i = 0; handle != NULL && i < COUNT_OF(symbols); i++) {
-        void *found = dlsym(handle, symbols[i].name);
-
-        if (found == NULL)
-            return false;
-        memcpy(symbols[i].slot, &found, sizeof(found));
-    }
-    return lib.offset != NULL;
+    return lib.offset != NULL ||
+           dynlib_load("libglib-2.0.so.0", symbols, COUNT_OF(symbols), why, sizeof(why));
 }
 
 /* "Area/City", "UTC", "EST5EDT": a file of tzdata, and nothing else that GLib would take for a

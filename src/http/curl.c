@@ -1,10 +1,9 @@
 /* Finds libcurl and its functions by name, once for the process. */
 #include "http/curl.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
-#include <string.h>
 
+#include "base/dynlib.h"
 #include "base/must.h"
 #include "base/sync.h"
 
@@ -18,10 +17,7 @@ static struct {
 
 static void load(void)
 {
-    const struct {
-        const char *name;
-        void *slot;
-    } symbols[] = {
+    const struct dynlib_symbol symbols[] = {
         { "curl_global_init", &curl.global_init },
         { "curl_easy_init", &curl.init },
         { "curl_easy_cleanup", &curl.cleanup },
@@ -41,21 +37,9 @@ static void load(void)
         { "curl_multi_socket_action", &curl.multi_action },
         { "curl_multi_info_read", &curl.multi_read },
     };
-    void *handle = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
 
-    if (handle == NULL) {
-        snprintf(loaded.why, sizeof(loaded.why), "%s", dlerror());
+    if (!dynlib_load("libcurl.so.4", symbols, COUNT_OF(symbols), loaded.why, sizeof(loaded.why)))
         return;
-    }
-    for (size_t i = 0; i < COUNT_OF(symbols); i++) {
-        void *found = dlsym(handle, symbols[i].name);
-
-        if (found == NULL) {
-            snprintf(loaded.why, sizeof(loaded.why), "libcurl has no %s", symbols[i].name);
-            return;
-        }
-        memcpy(symbols[i].slot, &found, sizeof(found));
-    }
     loaded.ok = curl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
     if (!loaded.ok)
         snprintf(loaded.why, sizeof(loaded.why), "libcurl does not start");
