@@ -1,48 +1,16 @@
 /* Pausing, resuming and changing results, on values alone: each race has one legal outcome. */
 #include "engine/operator.h"
 
-#include "base/test.h"
+#include "engine/run_fixture.h"
 #include "engine/schedule.h"
 #include "engine/sm.h"
 
-#define NOW 1767225600000
-
-struct world {
-    struct arena arena;
-    struct rng rng;
-    struct id_gen ids;
-    struct ctx c;
-    struct run run;
-    struct job job;
-    struct run_move move;
-    enum pause_answer answer;
-};
-
 static const struct retry_policy retry = { 3, 1000, 300000, 2.0 };
 
-static int setup(void **state)
+static int setup_claimed(void **state)
 {
-    static const struct function f = {
-        .key = 6, .version = 2, .mode = MODE_PULL, .retry = { 3, 1000, 300000, 2.0 }
-    };
-    static const struct event e = { .id = 5 };
-    struct world *w = test_calloc(1, sizeof(*w));
-
-    arena_init(&w->arena);
-    rng_seed(&w->rng, 1);
-    w->c = (struct ctx){ .arena = &w->arena, .rng = &w->rng, .ids = &w->ids, .now_ms = NOW };
-    run_create(&w->c, &f, &e, &w->run, &w->job);
-    assert_int_equal(run_claim(&w->c, &w->run, &w->job, 77, NOW + 30000, &w->move), ERR_OK);
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct world *w = *state;
-
-    arena_done(&w->arena);
-    test_free(w);
+    (void)setup(state);
+    claim(*state);
     return 0;
 }
 
@@ -283,7 +251,7 @@ static void only_completed_steps_of_held_runs_are_injected(void **state)
     assert_int_equal(step_inject_check(&w->c, &w->run, &s), ERR_PRECONDITION);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup_claimed, teardown)
 
 int main(void)
 {

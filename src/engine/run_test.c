@@ -1,50 +1,6 @@
 /* Every rule of a run's life, on values alone. */
-#include "engine/run.h"
-
-#include "base/test.h"
 #include "engine/retry.h"
-
-#define NOW 1767225600000
-
-struct world {
-    struct arena arena;
-    struct rng rng;
-    struct id_gen ids;
-    struct ctx c;
-    struct run run;
-    struct job job;
-    struct run_move move;
-};
-
-static int setup(void **state)
-{
-    static const struct function f = {
-        .key = 6, .version = 2, .mode = MODE_PULL, .retry = { 3, 1000, 300000, 2.0 }
-    };
-    static const struct event e = { .id = 5 };
-    struct world *w = test_calloc(1, sizeof(*w));
-
-    arena_init(&w->arena);
-    rng_seed(&w->rng, 1);
-    w->c = (struct ctx){ .arena = &w->arena, .rng = &w->rng, .ids = &w->ids, .now_ms = NOW };
-    run_create(&w->c, &f, &e, &w->run, &w->job);
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct world *w = *state;
-
-    arena_done(&w->arena);
-    test_free(w);
-    return 0;
-}
-
-static void claim(struct world *w)
-{
-    assert_int_equal(run_claim(&w->c, &w->run, &w->job, 77, w->c.now_ms + 30000, &w->move), ERR_OK);
-}
+#include "engine/run_fixture.h"
 
 static void assert_state(const struct world *w, enum run_status status, enum job_state state)
 {

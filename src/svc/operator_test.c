@@ -231,6 +231,14 @@ static void of_two_resumes_in_one_batch_one_wins(void **state)
     assert_int_equal(sim_poll(s, "w1", 4)->n, 1);
 }
 
+/* What its next report yields for. */
+static void waits(struct op *job)
+{
+    job->report.yield_type = S("wait_for_event");
+    job->report.yield_step_id = S("approval");
+    job->report.yield_event = S("approved");
+}
+
 static void an_event_that_ends_the_wait_of_a_held_run_is_noted(void **state)
 {
     struct sim *s = *state;
@@ -240,9 +248,7 @@ static void an_event_that_ends_the_wait_of_a_held_run_is_noted(void **state)
     pack(s, "");
     id = sim_emit(s, "e", "{}");
     job = sim_take(s, "w1");
-    job->report.yield_type = S("wait_for_event");
-    job->report.yield_step_id = S("approval");
-    job->report.yield_event = S("approved");
+    waits(job);
     sim_ok(s, sim_send(job, REPORT_YIELDED));
     sim_ok(s, sim_run(of_run(s, id, ""), CALL_WRITE, op_pause));
     (void)sim_emit(s, "approved", "{\"by\":1}");
@@ -264,9 +270,7 @@ static void a_run_that_is_resumed_from_a_step_waits_for_no_later_one(void **stat
     job = sim_take(s, "w1");
     sim_ok(s, sim_progress(job, 'a', 1));
     job->report.steps_n = 0;
-    job->report.yield_type = S("wait_for_event");
-    job->report.yield_step_id = S("approval");
-    job->report.yield_event = S("approved");
+    waits(job);
     sim_ok(s, sim_send(job, REPORT_YIELDED));
     sim_ok(s, sim_run(of_run(s, id, ""), CALL_WRITE, op_pause));
     sim_ok(s, sim_run(of_run(s, id, str_z(&s->arena, step_ref(s, id, 0))), CALL_WRITE, op_resume));
@@ -285,9 +289,7 @@ static void the_deadline_of_a_wait_does_not_fail_a_held_run(void **state)
     pack(s, "");
     id = sim_emit(s, "e", "{}");
     job = sim_take(s, "w1");
-    job->report.yield_type = S("wait_for_event");
-    job->report.yield_step_id = S("approval");
-    job->report.yield_event = S("approved");
+    waits(job);
     job->report.yield_timeout_ms = 1000;
     sim_ok(s, sim_send(job, REPORT_YIELDED));
     sim_ok(s, sim_run(of_run(s, id, ""), CALL_WRITE, op_pause));
@@ -295,9 +297,7 @@ static void the_deadline_of_a_wait_does_not_fail_a_held_run(void **state)
     assert_int_equal(sim_get(s, id).status, RUN_PAUSED);
     sim_ok(s, sim_run(of_run(s, id, ""), CALL_WRITE, op_resume));
     job = sim_take(s, "w1");
-    job->report.yield_type = S("wait_for_event");
-    job->report.yield_step_id = S("approval");
-    job->report.yield_event = S("approved");
+    waits(job);
     job->report.yield_timeout_ms = 1000;
     sim_ok(s, sim_send(job, REPORT_YIELDED));
     sim_pass(s, 1);
@@ -350,17 +350,13 @@ static void a_wait_of_a_failed_run_is_taken_up_again(void **state)
     pack(s, "");
     id = sim_emit(s, "e", "{}");
     job = sim_take(s, "w1");
-    job->report.yield_type = S("wait_for_event");
-    job->report.yield_step_id = S("approval");
-    job->report.yield_event = S("approved");
+    waits(job);
     sim_ok(s, sim_send(job, REPORT_YIELDED));
     sim_ok(s, sim_run(of_run(s, id, ""), CALL_WRITE, op_resume));
     sim_ok(s, sim_fail(sim_take(s, "w1"), "{\"message\":\"x\"}", false));
     sim_ok(s, sim_run(of_run(s, id, ""), CALL_WRITE, op_resume));
     job = sim_take(s, "w1");
-    job->report.yield_type = S("wait_for_event");
-    job->report.yield_step_id = S("approval");
-    job->report.yield_event = S("approved");
+    waits(job);
     sim_ok(s, sim_send(job, REPORT_YIELDED));
     assert_int_equal(sim_poll(s, "w1", 1)->n, 0);
     (void)sim_emit(s, "approved", "{}");
