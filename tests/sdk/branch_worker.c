@@ -6,26 +6,18 @@
  * nothing is refunded. Each step is durable before its branch goes on. It serves until SIGTERM,
  * over a stream if SDK_STREAM is set. */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "ironflow.h"
+#include "serve.h"
 
 #define ITEMS 6
 #define MANY 300
 
-static struct ironflow_worker *worker;
 static int log_fd;
 static bool hang, closed;
-
-static void on_signal(int sig)
-{
-    (void)sig;
-    ironflow_worker_stop(worker);
-}
 
 /* One line by one write, which O_APPEND keeps whole. */
 static void tell(const char *what, const char *which)
@@ -188,16 +180,9 @@ int main(int argc, char **argv)
     hang = argc > 3 && strcmp(argv[3], "hang") == 0;
     closed = argc > 3 && strcmp(argv[3], "closed") == 0;
     log_fd = argc > 2 ? open(argv[2], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
-    worker = log_fd >= 0 ? ironflow_worker_new(&config) : NULL;
-    if (worker == NULL)
+    if (log_fd < 0)
         return 2;
-    for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
-        ironflow_worker_add(worker, &functions[i]);
-    (void)signal(SIGTERM, on_signal);
-    rc = ironflow_worker_run(worker);
-    if (rc != IRONFLOW_OK)
-        (void)fprintf(stderr, "%s\n", ironflow_worker_error(worker));
-    ironflow_worker_free(worker);
+    rc = serve(&config, functions, sizeof(functions) / sizeof(functions[0]));
     (void)close(log_fd);
-    return rc == IRONFLOW_OK ? 0 : 1;
+    return rc;
 }

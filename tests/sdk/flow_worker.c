@@ -1,19 +1,9 @@
 /* A worker of the C library with functions that wait, for tests/sdk/flow.test.mjs. It serves until
  * SIGTERM, over a stream if SDK_STREAM is set. */
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ironflow.h"
-
-static struct ironflow_worker *worker;
-
-static void on_signal(int sig)
-{
-    (void)sig;
-    ironflow_worker_stop(worker);
-}
+#include "serve.h"
 
 /* Waits for the approval of its own order, then says who gave it. */
 static int approval(struct ironflow_run *run, void *arg)
@@ -97,19 +87,8 @@ int main(int argc, char **argv)
         { .id = "c-twice", .handler = twice },
     };
     struct ironflow_worker_config config = { .client = { .url = argc > 1 ? argv[1] : NULL } };
-    int rc;
 
     if (getenv("SDK_STREAM") != NULL)
         config.transport = IRONFLOW_STREAM;
-    worker = ironflow_worker_new(&config);
-    if (worker == NULL)
-        return 2;
-    for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
-        ironflow_worker_add(worker, &functions[i]);
-    (void)signal(SIGTERM, on_signal);
-    rc = ironflow_worker_run(worker);
-    if (rc != IRONFLOW_OK)
-        (void)fprintf(stderr, "%s\n", ironflow_worker_error(worker));
-    ironflow_worker_free(worker);
-    return rc == IRONFLOW_OK ? 0 : 1;
+    return serve(&config, functions, sizeof(functions) / sizeof(functions[0]));
 }

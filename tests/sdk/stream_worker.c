@@ -6,25 +6,17 @@
  * starts. It serves until SIGTERM. */
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "ironflow.h"
+#include "serve.h"
 
 #define BIG ((size_t)5 << 20)
 
-static struct ironflow_worker *worker;
 static const char *log_path;
 static int log_fd;
-
-static void on_signal(int sig)
-{
-    (void)sig;
-    ironflow_worker_stop(worker);
-}
 
 /* One line by one write, which O_APPEND keeps whole. */
 static void tell(struct ironflow_run *run, const char *what)
@@ -155,16 +147,9 @@ int main(int argc, char **argv)
     config.id = argv[3];
     config.checkpoint_ms = argc > 4 ? IRONFLOW_CHECKPOINT_EACH : 0;
     log_fd = open(log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    worker = log_fd >= 0 ? ironflow_worker_new(&config) : NULL;
-    if (worker == NULL)
+    if (log_fd < 0)
         return 2;
-    for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
-        ironflow_worker_add(worker, &functions[i]);
-    (void)signal(SIGTERM, on_signal);
-    rc = ironflow_worker_run(worker);
-    if (rc != IRONFLOW_OK)
-        (void)fprintf(stderr, "%s\n", ironflow_worker_error(worker));
-    ironflow_worker_free(worker);
+    rc = serve(&config, functions, sizeof(functions) / sizeof(functions[0]));
     (void)close(log_fd);
-    return rc == IRONFLOW_OK ? 0 : 1;
+    return rc;
 }
