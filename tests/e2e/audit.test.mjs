@@ -1,7 +1,7 @@
 // Recording and the audit trail (engine checklist K 212 to 216, 222); dead letters (L 227 to 230).
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { Server, step, until, run as execute, bin } from './lib.mjs';
+import { Server, served, step, until, run as execute, bin } from './lib.mjs';
 
 let s;
 const ENV = { IRONFLOW_POLL_HOLD_MS: '200', IRONFLOW_REFUSED_EVENTS: 'poison.', IRONFLOW_OUTBOX_BACKOFF_MS: '1' };
@@ -9,16 +9,7 @@ before(async () => { s = await Server.start({ env: { ...ENV } }); });
 after(() => s.stop());
 
 let n = 0;
-async function setup(extra = { recording: true }) {
-  const id = `audit-${n++}`;
-  await s.register(id, `${id}.go`, { retry: { maxAttempts: 2, initialDelayMs: 1 }, ...extra });
-  const w = await s.worker(`w-${id}`, [id]);
-  return {
-    id, w,
-    emit: async (data = {}) => (await s.rest('POST', '/events', { name: `${id}.go`, data })).body.run_ids[0],
-    take: async () => { const job = await w.take(); assert.equal((await w.ack(job)).status, 200); return job; },
-  };
-}
+const setup = (extra = { recording: true }) => served(s, `audit-${n++}`, { retry: { maxAttempts: 2, initialDelayMs: 1 }, ...extra });
 const ok = (answer) => { assert.equal(answer.status, 200, answer.text); return answer.body; };
 const trail = async (run, query = '') => ok(await s.rest('GET', `/runs/${run}/audit${query}`));
 const types = (t) => t.events.map((e) => e.event_type);

@@ -4,7 +4,7 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import http from 'node:http';
-import { Server, bin, run as execute, step, until } from './lib.mjs';
+import { Server, served, bin, run as execute, step, until } from './lib.mjs';
 
 let s;
 before(async () => {
@@ -29,17 +29,8 @@ const refused = async (args, words, env) => {
 const sorted = (o) => Object.keys(o).sort();
 
 let n = 0;
-/** A function with one worker. */
-async function actor(extra = {}) {
-  const id = `ce-${n++}`;
-  await s.register(id, `${id}.go`, { retry: { maxAttempts: 1 }, recording: true, ...extra });
-  const w = await s.worker(`w-${id}`, [id]);
-  return {
-    id, w,
-    emit: async (data = {}) => ok(await s.rest('POST', '/events', { name: `${id}.go`, data })).run_ids[0],
-    take: async () => { const job = await w.take(); ok(await w.ack(job)); return job; },
-  };
-}
+const actor = (extra = {}) => served(s, `ce-${n++}`, { retry: { maxAttempts: 1 }, recording: true, ...extra });
+
 /** A run held for injection behind two steps. */
 async function held() {
   const f = await actor();

@@ -1,6 +1,7 @@
 // The real server over real sockets: started on a free port with its own database, stopped by pid.
 // IRONFLOW_BIN names the program, IRONFLOW_TEST_PG_URL (postgres://.../postgres) selects PostgreSQL.
 import { after } from 'node:test';
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, readFileSync, existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -288,4 +289,16 @@ export function abortable(server, method, path) {
     request.end();
   });
   return { promise, abort: () => request.destroy() };
+}
+
+/** A function of its own with one worker: emit makes a run of it, take its acknowledged job. */
+export async function served(server, id, extra) {
+  const ok = (answer) => { assert.equal(answer.status, 200, answer.text); return answer.body; };
+  await server.register(id, `${id}.go`, extra);
+  const w = await server.worker(`w-${id}`, [id]);
+  return {
+    id, w,
+    emit: async (data = {}) => ok(await server.rest('POST', '/events', { name: `${id}.go`, data })).run_ids[0],
+    take: async () => { const job = await w.take(); ok(await w.ack(job)); return job; },
+  };
 }

@@ -1,24 +1,14 @@
 // Operators: resume, patch, pause, inject (engine checklist J 197 to 211).
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { Server, step, until } from './lib.mjs';
+import { Server, served, step, until } from './lib.mjs';
 
 let s;
 before(async () => { s = await Server.start({ env: { IRONFLOW_POLL_HOLD_MS: '200' } }); });
 after(() => s.stop());
 
 let n = 0;
-/** A fresh function with one worker; emit and take run its jobs. */
-async function setup(extra = {}) {
-  const id = `op-${n++}`;
-  await s.register(id, `${id}.go`, { retry: { maxAttempts: 1 }, ...extra });
-  const w = await s.worker(`w-${id}`, [id]);
-  return {
-    id, w,
-    emit: async (data = {}) => (await s.rest('POST', '/events', { name: `${id}.go`, data })).body.run_ids[0],
-    take: async () => { const job = await w.take(); assert.equal((await w.ack(job)).status, 200); return job; },
-  };
-}
+const setup = (extra = {}) => served(s, `op-${n++}`, { retry: { maxAttempts: 1 }, ...extra });
 const ok = (answer) => { assert.equal(answer.status, 200, answer.text); return answer.body; };
 const steps = async (run) => ok(await s.rest('GET', `/runs/${run}/steps`)).steps;
 const resume = (run_id, from_step) => s.rest('POST', '/runs/resume', from_step === undefined ? { run_id } : { run_id, from_step });
